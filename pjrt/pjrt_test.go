@@ -2,24 +2,17 @@ package pjrt
 
 import (
 	"errors"
-	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
-	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/enginetest"
-	"github.com/resnet-go/resnet/internal/namefill"
-	"github.com/resnet-go/resnet/internal/philox"
 	"github.com/resnet-go/resnet/modelfile/stablehlo"
-	"github.com/resnet-go/resnet/models"
-	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
-	"github.com/resnet-go/resnet/train"
 )
 
 // client opens the plugin that PJRT_PLUGIN names, such as the CPU plugin in the Python
@@ -30,22 +23,51 @@ func client(t *testing.T) *Client {
 	if path == "" {
 		t.Skip("PJRT_PLUGIN does not name a plugin")
 	}
-	c, err := Open(path)
+	c, err := Open(path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
+	return c // not closed: buffers live as long as the variables that have them
+}
+
+// machine is a graph on a device, as the cases of package enginetest want it.
+type machine struct {
+	plan *engine.Plan
+	vars *engine.Vars
+}
+
+func newMachine(d *engine.Device, g *graph.Graph, values map[string]*tensor.Tensor) (*machine, error) {
+	vars := engine.NewVars()
+	for name, t := range values {
+		if err := vars.Set(name, t); err != nil {
+			return nil, err
 		}
-	})
-	return c
+	}
+	p, err := engine.Compile(g, vars, engine.Options{Device: d})
+	return &machine{p, vars}, err
+}
+
+func (m *machine) Variable(name string) (*tensor.Tensor, error) { return m.vars.Get(name) }
+
+func (m *machine) Run(in map[string]*tensor.Tensor) (out []*tensor.Tensor, err error) {
+	var inputs []*tensor.Tensor
+	for _, p := range m.plan.Inputs() {
+		t, err := in[p.Name].In(p.Layout)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, t)
+	}
+	for _, p := range m.plan.Outputs() {
+		out = append(out, p.NewTensor())
+	}
+	return out, m.plan.Run(inputs, out)
 }
 
 // TestOperators compares every operator, and compositions of them, with the reference
 // interpreter.
 func TestOperators(t *testing.T) {
-	c := client(t)
+	d := engine.NewDevice(NewAccelerator(client(t), false))
 	unsupported, seen := map[string]int{}, map[string]bool{}
 	run := 0
 	for _, test := range enginetest.Cases() {
@@ -68,7 +90,7 @@ func TestOperators(t *testing.T) {
 		t.Run(test.Name, func(t *testing.T) {
 			test.Tol = max(test.Tol, 1e-4)
 			for _, err := range test.Check(func(g *graph.Graph, vars map[string]*tensor.Tensor) (enginetest.Machine, error) {
-				return c.NewSession(g, vars)
+				return newMachine(d, g, vars)
 			}) {
 				t.Error(err)
 			}
@@ -87,171 +109,71 @@ func operators(g *graph.Graph) string {
 	return strings.Join(slices.Compact(names), " ")
 }
 
-// logits compares the logits of a network on the device with our engine's.
-func logits(t *testing.T, c *Client, name string) {
-	net, err := models.New(name)
+// TestPluginOptions gives XLA an option that it does not know: options arrive there.
+func TestPluginOptions(t *testing.T) {
+	client(t)
+	c, err := Open(os.Getenv("PJRT_PLUGIN"), Options{Compile: map[string]any{"xla_gpu_deterministic_ops": true, "xla_no_such_option": "1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := nn.Init(net, 1); err != nil {
-		t.Fatal(err)
+	if _, err = c.Compile(&stablehlo.Program{Text: []byte("module @m {\n  func.func public @main(%arg0: tensor<f32>) -> (tensor<f32>) {\n    return %arg0 : tensor<f32>\n  }\n}\n")}); err == nil || !strings.Contains(err.Error(), "xla_no_such_option") {
+		t.Errorf("an option that XLA does not have: %v", err)
 	}
-	for _, e := range nn.Params(net) { // with batch norm's statistics, which are 0 and 1 at first
-		if kind, err := namefill.KindOf(e.Name, len(e.Param.Shape)); err == nil {
-			namefill.Fill(e.Name, e.Param.Value, kind)
-		}
+	if err := c.Close(); err != nil {
+		t.Error(err)
 	}
-	vars, err := infer.Adopt(net, nil)
-	if err != nil {
-		t.Fatal(err)
+	if _, err := Open(os.Getenv("PJRT_PLUGIN"), Options{Create: map[string]any{"no_such_option": []int64{1, 2}}}); err == nil || !strings.Contains(err.Error(), "no_such_option") {
+		t.Errorf("an option that the plugin does not have: %v", err)
 	}
-	shape := append(tensor.Shape{2}, net.Input()...)
-	x := tensor.New(shape...)
-	rng := philox.New(3, 0)
-	for i := range x.Float32s() {
-		x.Float32s()[i] = float32(rng.Norm())
-	}
-	plan, err := infer.Compile(net, vars, infer.Input{Shape: shape}, infer.Query{}, infer.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := tensor.New(plan.Outputs()[0].Shape...)
-	if err := plan.Run([]*tensor.Tensor{x}, []*tensor.Tensor{want}); err != nil {
-		t.Fatal(err)
-	}
-	g, err := infer.Graph(net, infer.Input{Shape: shape}, infer.Query{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.NewSession(g, values(t, vars))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	got, err := s.Run(map[string]*tensor.Tensor{nn.ImageInput: x})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := difference(got[0], want)
-	t.Logf("%s: logits differ by %.2g of the largest", name, d)
-	if !(d < 1e-4) {
-		t.Errorf("%s: logits differ by %g of the largest", name, d)
+	if _, err := Open(os.Getenv("PJRT_PLUGIN"), Options{Device: 99}); err == nil || !strings.Contains(err.Error(), "no device 99") {
+		t.Errorf("a device that the plugin does not have: %v", err)
 	}
 }
 
-func values(t *testing.T, vars *engine.Vars) map[string]*tensor.Tensor {
-	t.Helper()
-	all := map[string]*tensor.Tensor{}
-	for _, name := range vars.Names() {
-		v, err := vars.Get(name)
-		if err != nil {
+// TestFind looks for plugins in Python environments made for it.
+func TestFind(t *testing.T) {
+	root := t.TempDir()
+	site := filepath.Join(root, "env[1]", "lib", "python3.12", "site-packages")
+	for _, file := range []string{"jax_plugins/xla_cuda12/xla_cuda_plugin.so", "jax_plugins/xla_cuda13/xla_cuda_plugin.so", "libtpu/libtpu.so", "nvidia/cu13/bin/ptxas"} {
+		path := filepath.Join(site, file)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o644)); err != nil {
 			t.Fatal(err)
 		}
-		all[name] = v
 	}
-	return all
-}
-
-// difference is the largest difference as a share of the largest number.
-func difference(a, b *tensor.Tensor) float64 {
-	largest, off := 1e-30, 0.0
-	for i, x := range a.Float32s() {
-		y := b.Float32s()[i]
-		if x != x || y != y {
-			return math.Inf(1)
-		}
-		largest = max(largest, math.Abs(float64(y)))
-		off = max(off, math.Abs(float64(x-y)))
-	}
-	return off / largest
-}
-
-func TestLogits(t *testing.T) {
-	c := client(t)
-	for _, name := range []string{"resnet20-cifar", "resnet18", "resnet50"} {
-		t.Run(name, func(t *testing.T) { logits(t, c, name) })
-	}
-}
-
-func variable(t *testing.T, get func(name string) (*tensor.Tensor, error), name string) *tensor.Tensor {
-	t.Helper()
-	v, err := get(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-// TestTraining compares the losses of three steps of training, and all variables and
-// momenta after the first, with our engine's.
-func TestTraining(t *testing.T) {
-	c := client(t)
-	const batch = 8
-	net, err := models.New("resnet20-cifar")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := nn.Init(net, 1); err != nil {
-		t.Fatal(err)
-	}
-	opt := train.StepOptions{Input: append(tensor.Shape{batch}, net.Input()...), Loss: train.CrossEntropy{LabelSmoothing: 0.1}, Optimizer: train.SGD{Momentum: 0.9, WeightDecay: 1e-4}, Compute: infer.Options{Exact: true}}
-	step, err := train.NewStep(net, opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, vars, err := train.StepGraph(net, opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.NewSession(g, values(t, vars))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	rng := philox.New(5, 0)
-	lr := tensor.New()
-	for i := range 3 {
-		b := &data.Batch{N: batch, Real: batch, H: 32, W: 32, C: 3, X: make([]float32, opt.Input.Numel())}
-		for k := range b.X {
-			b.X[k] = float32(rng.Norm())
-		}
-		for range batch {
-			b.Labels = append(b.Labels, int64(rng.IntN(10)))
-		}
-		want, err := step.Run(train.StepInput{Batch: b, LR: 0.05, EMADecay: 1, Update: i + 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		x, err := tensor.FromNHWC(b.X, batch, 3, 32, 32)
-		if err != nil {
-			t.Fatal(err)
-		}
-		labels, err := tensor.FromInt64(b.Labels, batch)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lr.Float32s()[0] = 0.05
-		out, err := s.Run(map[string]*tensor.Tensor{nn.ImageInput: x, "target": labels, "lr": lr})
-		if err != nil {
-			t.Fatal(err)
-		}
-		loss := float64(out[0].Float32s()[0])
-		t.Logf("step %d: loss %.7f, ours %.7f", i+1, loss, want.Loss)
-		if math.Abs(loss-want.Loss) > 1e-4*want.Loss {
-			t.Errorf("step %d: loss %.7f, ours %.7f", i+1, loss, want.Loss)
-		}
-		if i > 0 {
-			continue // signs of ReLUs differ, which training amplifies
-		}
-		worst := 0.0
-		for _, a := range s.program.Arguments {
-			if a.Variable {
-				d := difference(variable(t, s.Variable, a.Name), variable(t, step.Vars().Get, a.Name))
-				if worst = max(worst, d); !(d < 1e-4) {
-					t.Errorf("after the first step, %s differs by %.2g of its largest number", a.Name, d)
+	env := func(vars ...string) func(string) string {
+		return func(name string) string {
+			for _, v := range vars {
+				if n, value, _ := strings.Cut(v, "="); n == name {
+					return value
 				}
 			}
+			return ""
 		}
-		t.Logf("after the first step, the variables differ by at most %.2g of their largest numbers", worst)
+	}
+	cuda, tpu := filepath.Join(site, "jax_plugins/xla_cuda13/xla_cuda_plugin.so"), filepath.Join(site, "libtpu/libtpu.so")
+	active := "VIRTUAL_ENV=" + filepath.Join(root, "env[1]")
+	for _, c := range []struct {
+		kind, want string
+		env        []string
+	}{
+		{"gpu", cuda, []string{active}},
+		{"tpu", tpu, []string{"CONDA_PREFIX=" + filepath.Join(root, "env[1]")}},
+		{"gpu", tpu, []string{active, "PJRT_PLUGIN=" + tpu}},
+		{"gpu", tpu, []string{active, "PJRT_NAMES_AND_LIBRARY_PATHS=cpu:/x,cuda:" + tpu}},
+		{"tpu", cuda, []string{active, "TPU_LIBRARY_PATH=" + cuda}},
+	} {
+		if got, err := Find(c.kind, env(c.env...)); err != nil || got != c.want {
+			t.Errorf("%s with %v: %s, %v", c.kind, c.env, got, err)
+		}
+	}
+	for _, c := range []struct{ kind, want, env string }{
+		{"fpga", "must be one of", active}, {"tpu", "PJRT_PLUGIN", "PJRT_PLUGIN=/no/such/file"}, {"tpu", "pip install libtpu", "VIRTUAL_ENV=" + root},
+	} {
+		if _, err := Find(c.kind, env(c.env)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s with %s: %v", c.kind, c.env, err)
+		}
+	}
+	if got := cudaFolder(cuda, env()); got != filepath.Join(site, "nvidia", "cu13") {
+		t.Errorf("NVIDIA's tools are in %q", got)
 	}
 }

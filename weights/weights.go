@@ -32,6 +32,10 @@ const (
 	PretextPrefix = "pretext."
 )
 
+// MetricSureAbove is the key in [Meta.Metrics] of the probability from which a classifier's
+// answers are sure, as resnet calibrate finds it; without it, or 0, none is known.
+const MetricSureAbove = "calibration.sure_above"
+
 // IsState reports whether a tensor of this name belongs to the training.
 func IsState(name string) bool {
 	return strings.HasPrefix(name, OptimPrefix) || strings.HasPrefix(name, EMAPrefix) || strings.HasPrefix(name, PretextPrefix)

@@ -1,6 +1,10 @@
 package jpeg
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/resnet-go/resnet/internal/simd/pixels"
+)
 
 const blockSize = 64
 
@@ -9,25 +13,31 @@ const blockSize = 64
 // in libjpeg-turbo: what damaged data look like depends on it.
 type block [blockSize]int16
 
-// store transforms a block and stores its samples. flat tells that the block has no
-// coefficient but the first.
+// store transforms a block, stores its samples and clears it. flat tells that the block
+// has no coefficient but the first.
 func (c *component) store(b *block, flat bool, bx, by int) {
 	dst := c.pix[c.side*(by*c.stride+bx):]
 	switch {
-	case c.side == 1:
-		dst[0] = idct1(b[0], c.quant[0])
-	case c.side == 2:
-		idct2(b, &c.quant, dst, c.stride)
-	case c.side == 4:
-		idct4(b, &c.quant, dst, c.stride)
-	case flat:
+	case c.side == 8 && flat:
 		w := 0x0101010101010101 * uint64(clip((int32(b[0]*c.quant[0]<<passBits)+1<<4)>>5))
+		b[0] = 0
 		for y := range 8 {
 			binary.LittleEndian.PutUint64(dst[y*c.stride:], w)
 		}
-	default:
+		return
+	case c.side == 8:
+		if pixels.IDCT8(dst, c.stride, (*[blockSize]int16)(b), (*[blockSize]int16)(&c.quant)) {
+			return
+		}
 		idct8(b, &c.quant, dst, c.stride)
+	case c.side == 4:
+		idct4(b, &c.quant, dst, c.stride)
+	case c.side == 2:
+		idct2(b, &c.quant, dst, c.stride)
+	default:
+		dst[0] = idct1(b[0], c.quant[0])
 	}
+	*b = block{}
 }
 
 // clip shifts a sample's level and limits it to 8 bits.

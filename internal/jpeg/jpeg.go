@@ -106,6 +106,7 @@ type Decoder struct {
 	tables [maxTq + 1]bool // quant is defined
 	eobRun uint16          // section G.1.2.2
 	arith  arithmetic
+	work   block // of a sequential file; zeros between blocks
 
 	picture Picture
 	planes  [maxComponents]Plane
@@ -167,6 +168,7 @@ func (d *Decoder) Decode(data []byte, opt Options) (*Picture, error) {
 func (d *Decoder) decode(data []byte, configOnly bool) error {
 	d.bits = reader{data: data}
 	d.frame = frame{}
+	d.work = block{}
 	d.eobRun = 0
 	d.tables = [maxTq + 1]bool{}
 	for c := range d.huff {

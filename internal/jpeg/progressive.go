@@ -52,7 +52,7 @@ func (d *Decoder) progressive(b *block, c *scanComponent, s band) error {
 		if err != nil {
 			return err
 		}
-		b[at(zig)] = int16(v << s.al)
+		b[unzig[zig]] = int16(v << s.al)
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func (d *Decoder) refine(b *block, h *huffman, zig, zigEnd int32, delta int16) e
 				return err
 			}
 			if z != 0 {
-				b[at(zig)] = z
+				b[unzig[zig]] = z
 			}
 		}
 	}
@@ -135,7 +135,3 @@ func (d *Decoder) refineNonZeroes(b *block, zig, zigEnd, zeros int32, delta int1
 	}
 	return zig, nil
 }
-
-// at returns where in a block a coefficient lies. Damaged files go beyond the last
-// one, which libjpeg then overwrites.
-func at(zig int32) int { return int(unzig[min(zig, blockSize-1)]) }

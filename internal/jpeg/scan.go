@@ -2,8 +2,8 @@ package jpeg
 
 import "fmt"
 
-// unzig is where in a block the n-th coefficient in zig-zag order lies. It is
-// longer than a block so that an index of 7 bits is within it.
+// unzig is where in a block the n-th coefficient in zig-zag order lies. Damaged files
+// go beyond the last one, which libjpeg then overwrites.
 var unzig = [2 * blockSize]uint8{
 	0, 1, 8, 16, 9, 2, 3, 10,
 	17, 24, 32, 25, 18, 11, 4, 5,
@@ -13,6 +13,8 @@ var unzig = [2 * blockSize]uint8{
 	29, 22, 15, 23, 30, 37, 44, 51,
 	58, 59, 52, 45, 38, 31, 39, 46,
 	53, 60, 61, 54, 47, 55, 62, 63,
+	63, 63, 63, 63, 63, 63, 63, 63,
+	63, 63, 63, 63, 63, 63, 63, 63,
 }
 
 // maxScans is far above what encoders write: 10 by libjpeg's, some dozens by those that
@@ -172,7 +174,8 @@ func (d *Decoder) begin(comps []scanComponent, b band) error {
 			// A frame of Motion JPEG means the tables of annex K.
 			c.dc.setDefault(dcTable, c.td)
 			c.ac.setDefault(acTable, c.ta)
-			c.ac.prepare()
+			c.dc.prepare(dcTable)
+			c.ac.prepare(acTable)
 		}
 		if needDC := f.lossless || b.zigStart == 0 && b.ah == 0; needDC && !c.dc.defined {
 			return errNoTable
@@ -316,86 +319,20 @@ func (d *Decoder) block(c *scanComponent, s band, bx, by, perRow int, blank bool
 		}
 		return d.progressive(b, c, s)
 	}
-	var b block
+	b := &d.work
 	flat := blank
 	var err error
 	switch {
 	case d.frame.arithmetic:
-		d.arith.sequential(&d.bits, &b, c)
+		d.arith.sequential(&d.bits, b, c)
 		flat, err = false, d.arith.err(&d.bits)
 	case !blank:
-		flat, err = d.sequential(&b, c)
+		flat, err = d.sequential(b, c)
 	}
 	if err == nil && bx >= c.bx0 && bx < c.bx1 && by >= c.by0 && by < c.by1 {
-		c.store(&b, flat, bx, by)
+		c.store(b, flat, bx, by)
+		return nil
 	}
+	*b = block{}
 	return err
-}
-
-// sequential reads a whole block (section F.2.2). flat is set if all coefficients
-// but the first are zero.
-func (d *Decoder) sequential(b *block, c *scanComponent) (flat bool, err error) {
-	r := &d.bits
-	size, err := r.symbol(c.dc)
-	if err != nil {
-		return false, err
-	}
-	if size > 16 {
-		return false, UnsupportedError("excessive DC component")
-	}
-	delta, err := r.extended(uint(size))
-	if err != nil {
-		return false, err
-	}
-	c.last += delta
-	b[0] = int16(c.last)
-	flat = true
-	ac := c.ac
-	acc, n := r.acc, r.n
-	for zig := uint(1); zig < blockSize; zig++ {
-		if n < 32 {
-			r.acc, r.n = acc, n
-			r.fill()
-			acc, n = r.acc, r.n
-		}
-		e := ac.quick[acc>>(64-lookBits)]
-		k, to := uint(e&0xff), zig+uint(e>>8&0xff)
-		if k != 0 && k <= n && (to < blockSize || e>>8&0xff == blockSize) {
-			acc <<= k
-			n -= k
-			if zig = to; zig >= blockSize {
-				break
-			}
-			b[unzig[zig]&63] = int16(e >> 16)
-			flat = false
-			continue
-		}
-		r.acc, r.n = acc, n
-		value, err := r.symbol(ac)
-		if err != nil {
-			return false, err
-		}
-		run, size := uint(value>>4), uint(value&0x0f)
-		if size == 0 && run != 0x0f {
-			return flat, nil
-		}
-		if zig += run; size == 0 { // sixteen zeros
-			acc, n = r.acc, r.n
-			continue
-		}
-		v, err := r.extended(size)
-		if err != nil {
-			return false, err
-		}
-		acc, n = r.acc, r.n
-		if zig = min(zig, blockSize); zig == blockSize { // damaged: libjpeg stores it last
-			b[blockSize-1] = int16(v)
-			flat = false
-			break
-		}
-		b[unzig[zig]&63] = int16(v)
-		flat = false
-	}
-	r.acc, r.n = acc, n
-	return flat, nil
 }

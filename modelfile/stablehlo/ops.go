@@ -130,6 +130,20 @@ func (w *writer) moves(n *graph.Node, in []value, shape tensor.Shape) []value {
 		equal := w.convert(w.compare("EQ", in[0], widen(in[1])), "f32")
 		number := w.reduce("add", equal, axesOf(o.Of, kept)...)
 		return one(w.mul(equal, widen(w.div(in[2], w.reshape(number, in[2].shape)))))
+	case graph.Dropout:
+		return one(w.dropout(o, in[0], in[1]))
+	case graph.Resize:
+		return one(w.resize(o, in[0].shape, in[0], false))
+	case graph.ResizeGrad:
+		return one(w.resize(o.Resize, o.X, in[0], true))
+	case graph.Gather:
+		return one(w.gather(o.Axis, in[0], in[1], shape))
+	case graph.GatherGrad:
+		return one(w.gatherGrad(o.Axis, o.X, in[0], in[1]))
+	case graph.GatherElements:
+		return one(w.gatherElements(o.Axis, in[0], in[1]))
+	case graph.GatherElementsGrad:
+		return one(w.gatherElementsGrad(o.Axis, o.X, in[0], in[1]))
 	case graph.Softmax:
 		return one(w.exp(w.logSoftmax(in[0], len(shape)-1)))
 	case graph.LogSoftmax:
@@ -272,8 +286,10 @@ func (w *writer) unary(o graph.Unary, x value) (value, bool) {
 		return w.same("abs", x), true
 	case graph.Softplus:
 		return w.softplus(x), true
+	case graph.Gelu:
+		return w.gelu(x), true
 	}
-	return value{}, false // Gelu needs erf, which only XLA's own dialect has
+	return value{}, false
 }
 
 // unaryGrad is dy times the derivative. of is the function's output for those that
@@ -317,6 +333,8 @@ func (w *writer) unaryGrad(o graph.Unary, of, dy value) (value, bool) {
 		return w.mul(dy, w.same("sign", of)), true
 	case graph.Softplus:
 		return w.mul(dy, w.sigmoid(of)), true
+	case graph.Gelu:
+		return w.geluGrad(of, dy), true
 	}
 	return value{}, false
 }

@@ -63,9 +63,9 @@ func (e *Unsupported) Error() string {
 }
 
 // Write returns a graph as StableHLO. Only what outputs and updates need is written. It
-// returns an [*Unsupported] error for dropout, quantized operators, resizing, RoIAlign,
-// and what runs on the host. A label out of range, which stops the run of a plan, counts
-// as a row without a label.
+// returns an [*Unsupported] error for quantized operators, RoIAlign, TopK and its kin, and
+// what runs on the host. A label out of range, which stops the run of a plan, counts as a
+// row without a label; an index out of range gives NaN.
 func Write(g *graph.Graph, opt Options) (*Program, error) {
 	w := &writer{bf16: opt.BF16, highest: opt.Highest, values: map[*graph.Value]value{}, scalars: map[string]value{}}
 	p := &Program{}

@@ -17,6 +17,10 @@ func (w *writer) norms(n *graph.Node, in []value) []value {
 		return []value{w.normalized(in[0], in[1], in[2], in[3], in[4])}
 	case graph.BatchNormGrad:
 		return w.batchNormGrad(in)
+	case graph.GroupNorm:
+		return w.groupNorm(o, in[0], in[1], in[2])
+	case graph.GroupNormGrad:
+		return w.groupNormGrad(o, in[0], in[1], in[2], in[3], in[4])
 	case graph.CrossEntropy:
 		return []value{w.crossEntropy(o, in)}
 	case graph.CrossEntropyGrad:

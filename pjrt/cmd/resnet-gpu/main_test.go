@@ -1,0 +1,261 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/resnet-go/resnet/internal/philox"
+)
+
+// programEnv makes the test binary the program.
+const programEnv = "RESNET_TEST_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(programEnv) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// command runs the program and returns its output; fails is whether it is to fail.
+func command(t *testing.T, env []string, fails bool, args ...string) (stdout, stderr string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	// XLA's compiler for the CPU is the slowest part: less of its optimization is enough.
+	cmd.Env = append(append(os.Environ(), programEnv+"=1", "XLA_FLAGS=--xla_backend_optimization_level=0"), env...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); (err != nil) != fails {
+		t.Fatalf("resnet-gpu %s: %v\n%s", strings.Join(args, " "), err, errs.String())
+	}
+	return out.String(), errs.String()
+}
+
+func needsPlugin(t *testing.T) {
+	t.Helper()
+	if os.Getenv("PJRT_PLUGIN") == "" {
+		t.Skip("PJRT_PLUGIN does not name a plugin for the CPU, such as the one in the Python package lammps-jax-pjrt-cpu")
+	}
+}
+
+// batch is the number of pictures in the sample: one step is an epoch.
+const batch = 8
+
+// pictures writes noise of two classes and returns the folder.
+func pictures(t *testing.T, size int) string {
+	dir := t.TempDir()
+	rng := philox.New(1, 0)
+	for i := range batch {
+		img := image.NewNRGBA(image.Rect(0, 0, size, size))
+		for p := range size * size {
+			v := func() uint8 { return uint8(128 + 40*rng.Norm()) }
+			img.SetNRGBA(p%size, p/size, color.NRGBA{v(), v(), v(), 255})
+		}
+		for _, part := range []string{"train", "val"} {
+			folder := filepath.Join(dir, part, []string{"a", "b"}[i%2])
+			if err := os.MkdirAll(folder, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			var b bytes.Buffer
+			if err := png.Encode(&b, img); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(folder, fmt.Sprint(i)+".png"), b.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return dir
+}
+
+// recipe writes a recipe of three steps, one an epoch.
+func recipe(t *testing.T, model string, size int) string {
+	path := filepath.Join(t.TempDir(), "recipe.yaml")
+	text := fmt.Sprintf(`name: three
+model: %s
+epochs: 3
+batch_size: %d
+eval_every: 3
+size: %d
+exact: true
+optimizer: {name: sgd, momentum: 0.9, weight_decay: 1e-4}
+lr: {schedule: constant, peak: 0.001}
+loss: {name: cross-entropy}
+preprocess: imagenet
+`, model, batch, size)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// losses returns the training losses of a run's epochs.
+func losses(t *testing.T, out string) []float64 {
+	t.Helper()
+	var all []float64
+	for line := range strings.Lines(out) {
+		var l struct {
+			Epoch *struct {
+				Train struct {
+					Loss float64 `json:"loss"`
+				} `json:"train"`
+			} `json:"epoch"`
+		}
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatal(err)
+		}
+		if l.Epoch != nil {
+			all = append(all, l.Epoch.Train.Loss)
+		}
+	}
+	return all
+}
+
+// numbers returns all numbers of lines of JSON.
+func numbers(t *testing.T, text string) []float64 {
+	t.Helper()
+	var all []float64
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case float64:
+			all = append(all, v)
+		case []any:
+			for _, e := range v {
+				walk(e)
+			}
+		case map[string]any:
+			if p, ok := v["probability"]; ok {
+				walk(p)
+				return
+			}
+			walk(v["predictions"])
+			walk(v["embedding"])
+		}
+	}
+	d := json.NewDecoder(strings.NewReader(text))
+	for d.More() {
+		var v any
+		if err := d.Decode(&v); err != nil {
+			t.Fatal(err)
+		}
+		walk(v)
+	}
+	if len(all) == 0 {
+		t.Fatalf("no numbers in %s", text)
+	}
+	return all
+}
+
+// differ returns the largest difference as a share of the largest number.
+func differ(t *testing.T, a, b []float64) float64 {
+	t.Helper()
+	if len(a) != len(b) {
+		t.Fatalf("%d and %d numbers", len(a), len(b))
+	}
+	worst, largest := 0.0, 1e-30
+	for i := range a {
+		worst, largest = max(worst, math.Abs(a[i]-b[i])), max(largest, math.Abs(b[i]))
+	}
+	return worst / largest
+}
+
+// TestCommands trains three steps on the device and without, continues the runs of one
+// with the other, and compares losses, features and probabilities.
+func TestCommands(t *testing.T) {
+	needsPlugin(t)
+	for _, c := range []struct {
+		model string
+		size  int
+	}{{"resnet20-cifar", 32}, {"resnet18", 64}, {"resnet50", 64}} {
+		t.Run(c.model, func(t *testing.T) {
+			if c.model == "resnet50" && testing.Short() {
+				t.Skip("it compiles for a minute")
+			}
+			data, how := pictures(t, c.size), recipe(t, c.model, c.size)
+			runs := t.TempDir()
+			ours, theirs := filepath.Join(runs, "ours"), filepath.Join(runs, "device")
+			train := []string{"train", "--json", "--data", "folder:" + data, "--no-check"}
+			fresh := append(train, "--recipe", how)
+			want, _ := command(t, nil, false, append(fresh, "--out", ours)...)
+			got, notes := command(t, nil, false, append(fresh, "--out", theirs, "--device", "cpu", "--deterministic")...)
+			t.Logf("%s", notes)
+			if a, b := losses(t, got), losses(t, want); len(a) != 3 || differ(t, a, b) > 1e-4 {
+				t.Errorf("the losses are %v, ours %v", a, b)
+			} else {
+				t.Logf("the losses of three steps differ by %.1g", differ(t, a, b))
+			}
+			file := filepath.Join(ours, "last.safetensors")
+			for _, args := range [][]string{{"embed", "--json"}, {"predict", "--json", "--topk", "2"}} {
+				args = append(args, "--model", file, "--batch", "3", filepath.Join(data, "val"))
+				want, _ := command(t, nil, false, args...)
+				got, _ := command(t, nil, false, append(args, "--device", "cpu")...)
+				if d := differ(t, numbers(t, got), numbers(t, want)); d > 1e-4 {
+					t.Errorf("%s differs by %.2g", args[0], d)
+				} else {
+					t.Logf("%s differs by %.1g", args[0], d)
+				}
+			}
+			if c.model != "resnet20-cifar" {
+				return
+			}
+			for run, device := range map[string][]string{ours: {"--device", "cpu"}, theirs: nil} {
+				out, _ := command(t, nil, false, append([]string{"train", "--json", "--resume", "--epochs", "4", "--out", run, "--no-check"}, device...)...)
+				if l := losses(t, out); len(l) != 1 || !(l[0] < losses(t, want)[2]) {
+					t.Errorf("the run continued by another engine has the losses %v", l)
+				}
+			}
+			for _, args := range [][]string{
+				{"eval", "--device", "cpu", "--model", file, "--data", "folder:" + data},
+				{"eval", "--device", "cpu", "--bf16", "--model", file, "--data", "folder:" + data},
+				{"bench", "resnet20-cifar", "--device", "cpu", "--batch", "2", "--mode", "infer,train", "--rounds", "1", "--seconds", "0.1"},
+			} {
+				command(t, nil, false, args...)
+			}
+		})
+	}
+}
+
+// TestRefusals is what the command says where a device cannot do something.
+func TestRefusals(t *testing.T) {
+	none := []string{"PJRT_PLUGIN=", "PJRT_NAMES_AND_LIBRARY_PATHS=", "VIRTUAL_ENV=", "CONDA_PREFIX=", "HOME=" + t.TempDir(), "PATH="}
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"is none of gpu", []string{"predict", "--device", "cuda", "x.png"}},
+		{"whole number", []string{"predict", "--device", "gpu:one", "x.png"}},
+		{"need --device", []string{"predict", "--tf32", "x.png"}},
+		{"--exact", []string{"predict", "--device", "cpu", "--exact", "x.png"}},
+		{"no plugin for a TPU", []string{"predict", "--device", "tpu", "x.png"}},
+		{"only GPUs take a share", []string{"predict", "--device", "cpu", "--plugin", "x.so", "--device-memory", "0.5", "x.png"}},
+		{"x.so", []string{"predict", "--device", "cpu", "--plugin", "x.so", "x.png"}},
+		{"--profile", []string{"bench", "--profile", "--device", "cpu"}},
+	} {
+		if _, got := command(t, none, true, c.args...); !strings.Contains(got, c.want) {
+			t.Errorf("%v: %q does not contain %q", c.args, got, c.want)
+		}
+	}
+	needsPlugin(t)
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"no device 7", []string{"predict", "--device", "cpu:7", "x.png"}},
+		{"bf16=emulate", []string{"predict", "--device", "cpu", "--bf16=emulate", "x.png"}},
+	} {
+		if _, got := command(t, nil, true, c.args...); !strings.Contains(got, c.want) {
+			t.Errorf("%v: %q does not contain %q", c.args, got, c.want)
+		}
+	}
+}
