@@ -271,10 +271,7 @@ func (d *Decoder) segment(marker uint8, n int, configOnly bool) error {
 	}
 	switch marker {
 	case sof0Marker, sof1Marker, sof2Marker, sof3Marker, sof9Marker, sof10Marker:
-		d.frame.progressive = marker == sof2Marker || marker == sof10Marker
-		d.frame.arithmetic = marker == sof9Marker || marker == sof10Marker
-		d.frame.lossless = marker == sof3Marker
-		return d.startOfFrame(b)
+		return d.startOfFrame(marker, b)
 	case dhtMarker:
 		return d.huffmanTables(b)
 	case dqtMarker:
@@ -317,11 +314,14 @@ var processes = [16]string{
 }
 
 // startOfFrame reads the frame's header (section B.2.2).
-func (d *Decoder) startOfFrame(b []byte) error {
+func (d *Decoder) startOfFrame(marker uint8, b []byte) error {
 	f := &d.frame
-	if f.nComp != 0 {
+	if f.nComp != 0 { // which behind a whole picture does not matter, and must change nothing
 		return FormatError("multiple SOF markers")
 	}
+	f.progressive = marker == sof2Marker || marker == sof10Marker
+	f.arithmetic = marker == sof9Marker || marker == sof10Marker
+	f.lossless = marker == sof3Marker
 	n := (len(b) - 6) / 3
 	if len(b) != 6+3*n || n < 1 {
 		return FormatError("SOF has wrong length")

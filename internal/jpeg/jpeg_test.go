@@ -287,6 +287,39 @@ func TestPartsEqualTheWhole(t *testing.T) {
 	}
 }
 
+// What comes behind the data of a picture changes nothing, also if it is the header of
+// another kind of frame.
+func TestFramesBehindThePicture(t *testing.T) {
+	for name, data := range files(t) {
+		if strings.Contains(name, "truncated") { // which lacks scans
+			continue
+		}
+		end := bytes.LastIndex(data, []byte{0xff, eoiMarker})
+		at := bytes.IndexByte(data, 0xff)
+		for data[at+1] < sof0Marker || data[at+1] > sof2Marker {
+			at += bytes.IndexByte(data[at+2:], 0xff) + 2
+		}
+		header := data[at : at+2+int(data[at+2])<<8+int(data[at+3])]
+		var d, other Decoder
+		want, err := d.Decode(data, Options{})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, marker := range []uint8{sof0Marker, sof2Marker, sof3Marker, sof9Marker, sof10Marker, 0xc5} {
+			longer := append(bytes.Clone(data[:end]), header...)
+			longer[end+1] = marker
+			got, err := other.Decode(append(longer, 0xff, eoiMarker), Options{})
+			if err != nil {
+				t.Errorf("%s with SOF%d behind it: %v", name, marker-sof0Marker, err)
+				continue
+			}
+			if err := same(got, asImage(want)); err != nil {
+				t.Errorf("%s with SOF%d behind it: %v", name, marker-sof0Marker, err)
+			}
+		}
+	}
+}
+
 // A flat picture is as flat at any scale, and a gradient's scaled values are
 // the means of the pixels that they stand for.
 func TestScaled(t *testing.T) {
