@@ -402,7 +402,13 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		px, py := int(x)%whole.Width, int(y)%whole.Height
-		part, err := used.Decode(data, Options{Shift: n, Part: image.Rect(px, py, px+1, py+1)})
+		opt := Options{Shift: n, Part: image.Rect(px, py, px+1, py+1)}
+		var part *Picture
+		if shift&4 == 0 {
+			part, err = used.Decode(data, opt)
+		} else if _, err = used.Decode(data, Options{Shift: int(shift >> 3 % 4), Keep: true}); err == nil {
+			part = used.Again(opt)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -442,4 +448,42 @@ func BenchmarkDecode(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A picture that is kept gives the same for other options as the file.
+func TestAgain(t *testing.T) {
+	var kept, other Decoder
+	for name, data := range files(t) {
+		first, err := kept.Decode(data, Options{Shift: 1, Part: image.Rect(0, 0, 3, 2), Keep: true})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		want, err := other.Decode(data, Options{Shift: 1, Part: image.Rect(0, 0, 3, 2)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := samePart(asImage(first), asImage(want), image.Rect(0, 0, 3, 2)); err != nil {
+			t.Errorf("%s, the first time: %v", name, err)
+		}
+		for i, shift := range []int{0, 3, 1, 2, 0} {
+			want, err := other.Decode(data, Options{Shift: shift})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := image.Rect(want.Width*i/6, want.Height*i/7, want.Width, want.Height)
+			got := kept.Again(Options{Shift: shift, Part: r})
+			if err := samePart(asImage(got), asImage(want), r); err != nil {
+				t.Errorf("%s, time %d, at 1/%d: %v", name, i, 1<<shift, err)
+			}
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic without a picture that is kept")
+		}
+	}()
+	if _, _, err := kept.Size(files(t)["chroma420.jpg"]); err != nil {
+		t.Fatal(err)
+	}
+	kept.Again(Options{})
 }
