@@ -29,7 +29,7 @@ func (c *evalCommand) runBoxes(ctx context.Context, m *resnet.Model) error {
 	case c.csv != "":
 		return usagef("--csv is for data of one label per picture: --out FOLDER writes all detections")
 	}
-	splits, err := detection.Open(c.data, detection.Options{Options: c.dataOptions(m)})
+	splits, err := detection.Open(c.data, detection.Options{Options: c.options(m, c.asStored)})
 	if err != nil {
 		return err
 	}

@@ -120,6 +120,7 @@ signal ends it at once.`,
 	f.BoolVar(&c.page, "page", true, "show a web page at / to try the models; --page=false answers / with a list of what there is")
 	f.BoolVar(&o.Control, "control", false, "let clients load and unload models (the protocol's repository calls)")
 	f.BoolVar(&o.Profiling, "pprof", false, "serve Go's profiles at /debug/pprof/")
+	f.BoolVar(&o.Drift, "drift", false, "compare classifiers' answers with the reference in their files (train --reference, eval --reference), as the metrics resnet_drift_*")
 	f.StringVar(&c.keysFile, "api-keys", "", "file of API keys, a line of resnet serve key for each; clients must show one. A new file is used without a restart")
 	f.StringSliceVar(&o.Origins, "cors", nil, "web sites whose pages may call the server, such as https://example.org; * for all")
 	f.StringVar(&l.Certificate, "tls-cert", "", "PEM file of the certificate, for TLS")
