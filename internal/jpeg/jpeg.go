@@ -45,7 +45,7 @@ type component struct {
 	side   int // pixels that a block is wide and high: 8, or less at a smaller scale
 	stride int
 	pix    []uint8
-	coeffs []block // of a progressive file, between scans
+	coeffs []block // of a progressive file, between scans, or kept
 	seen   bool    // a scan had it
 	quant  block   // the quantization table as it was at the first scan
 	// lowest is, in a progressive file, the lowest bit that is known of each
@@ -107,6 +107,7 @@ type Decoder struct {
 	eobRun uint16          // section G.1.2.2
 	arith  arithmetic
 	work   block // of a sequential file; zeros between blocks
+	kept   bool  // there is a picture for Again
 
 	picture Picture
 	planes  [maxComponents]Plane
@@ -141,6 +142,8 @@ type Options struct {
 	// is read nevertheless, so that a damaged file is an error for every part.
 	// An empty part stands for the whole. Lossless files are decoded whole.
 	Part image.Rectangle
+	// Keep keeps the coefficients, in 2 bytes for each sample, for [Decoder.Again].
+	Keep bool
 }
 
 // Size returns the size of a picture, reading only the headers.
@@ -160,14 +163,36 @@ func (d *Decoder) Decode(data []byte, opt Options) (*Picture, error) {
 	if err := d.decode(data, false); err != nil {
 		return nil, err
 	}
+	d.kept = opt.Keep
 	return d.result(), nil
 }
+
+// Again decodes the file that was decoded last once more, for other options, to the
+// same picture as Decode, which must have had Keep. Most of the work is done already. It
+// panics without Keep or after an error. The picture holds until the decoder's next use.
+func (d *Decoder) Again(opt Options) *Picture {
+	if !d.kept {
+		panic("jpeg: Again without a picture that was kept")
+	}
+	d.opt = opt
+	d.opt.Keep = true
+	if !d.frame.lossless { // which has whole planes
+		d.layout(false)
+		d.reconstruct()
+		d.blank()
+	}
+	return d.result()
+}
+
+// stored reports whether the coefficients are stored before they become samples.
+func (d *Decoder) stored() bool { return d.frame.progressive || d.opt.Keep && !d.frame.lossless }
 
 // decode reads a file's segments. With configOnly, it stops when the size and the
 // color model are known.
 func (d *Decoder) decode(data []byte, configOnly bool) error {
 	d.bits = reader{data: data}
 	d.frame = frame{}
+	d.kept = false
 	d.work = block{}
 	d.eobRun = 0
 	d.tables = [maxTq + 1]bool{}
@@ -197,7 +222,7 @@ func (d *Decoder) decode(data []byte, configOnly bool) error {
 	if !d.frame.planes {
 		return FormatError("missing SOS marker")
 	}
-	if d.frame.progressive {
+	if d.stored() {
 		d.reconstruct()
 	}
 	d.blank()
@@ -271,10 +296,7 @@ func (d *Decoder) segment(marker uint8, n int, configOnly bool) error {
 	}
 	switch marker {
 	case sof0Marker, sof1Marker, sof2Marker, sof3Marker, sof9Marker, sof10Marker:
-		d.frame.progressive = marker == sof2Marker || marker == sof10Marker
-		d.frame.arithmetic = marker == sof9Marker || marker == sof10Marker
-		d.frame.lossless = marker == sof3Marker
-		return d.startOfFrame(b)
+		return d.startOfFrame(marker, b)
 	case dhtMarker:
 		return d.huffmanTables(b)
 	case dqtMarker:
@@ -317,11 +339,14 @@ var processes = [16]string{
 }
 
 // startOfFrame reads the frame's header (section B.2.2).
-func (d *Decoder) startOfFrame(b []byte) error {
+func (d *Decoder) startOfFrame(marker uint8, b []byte) error {
 	f := &d.frame
-	if f.nComp != 0 {
+	if f.nComp != 0 { // which behind a whole picture does not matter, and must change nothing
 		return FormatError("multiple SOF markers")
 	}
+	f.progressive = marker == sof2Marker || marker == sof10Marker
+	f.arithmetic = marker == sof9Marker || marker == sof10Marker
+	f.lossless = marker == sof3Marker
 	n := (len(b) - 6) / 3
 	if len(b) != 6+3*n || n < 1 {
 		return FormatError("SOF has wrong length")
