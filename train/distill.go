@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	"github.com/resnet-go/resnet/data"
-	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/nn"

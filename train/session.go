@@ -41,7 +41,7 @@ type job struct {
 	bf16      engine.BF16
 	device    *engine.Device // nil for the processor
 	threads   int            // 0 means one per CPU
-	workers   int // that decode; 0 means threads
+	workers   int            // that decode; 0 means threads
 	teacher   *teacher
 	// What FitOptions has and no recipe.
 	rate    RateFunc

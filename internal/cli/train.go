@@ -118,6 +118,7 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
 	f.BoolVar(&c.skipBad, "skip-bad", false, "leave out pictures that cannot be decoded, and count them")
 	f.BoolVar(&c.noCheck, "no-check", false, "do not decode every picture before training")
 	f.BoolVar(&c.recompute, "recompute", false, "recompute activations in the backward pass: less memory, more time, the same result")
+	f.Bool("sync-batch-norm", false, "with ranks of resnet-mpi: batch norm by the statistics of the whole batch; each rank computes one shard")
 	f.BoolVar(&c.exact, "exact", false, "disable Winograd convolution (slower, rounding as in PyTorch)")
 	c.bf16.add(cmd)
 	c.device.add(cmd, a)
