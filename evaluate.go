@@ -174,7 +174,7 @@ func (m *Model) forwardMirrored(ctx context.Context, x *tensor.Tensor, mirrored 
 		return logits, features, err
 	}
 	in := m.Input()
-	mirror(x.Float32s(), in[2], in[0])
+	data.Mirror(x.Float32s(), in[2], in[0])
 	turned, _, err := m.Forward(ctx, x)
 	if err != nil {
 		return nil, nil, err
@@ -184,18 +184,6 @@ func (m *Model) forwardMirrored(ctx context.Context, x *tensor.Tensor, mirrored 
 		z[i] = (z[i] + v) / 2
 	}
 	return logits, features, nil
-}
-
-// mirror turns pictures, [N H W C], left to right.
-func mirror(x []float32, w, c int) {
-	for row := 0; row < len(x); row += w * c {
-		for i, j := 0, w-1; i < j; i, j = i+1, j-1 {
-			for k := range c {
-				a, b := row+i*c+k, row+j*c+k
-				x[a], x[b] = x[b], x[a]
-			}
-		}
-	}
 }
 
 // LabelsOf returns a function that gives the labels of a sample of ds as indexes

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"image/draw"
+	"strings"
 
 	"github.com/resnet-go/resnet/detect"
 	"github.com/resnet-go/resnet/explain"
@@ -26,7 +27,7 @@ func (m *Model) explainObjects(ctx context.Context, e *explain.Explainer, p Pict
 	}
 	var numbers []int
 	choose := func(objects []detect.Object) ([]int, error) {
-		numbers, err = chosenObjects(objects, opt)
+		numbers, err = m.chosenObjects(objects, opt)
 		return numbers, err
 	}
 	found, err := m.detector.Explain(ctx, e, img, choose, opt.Options)
@@ -59,7 +60,7 @@ func (m *Model) explainObjects(ctx context.Context, e *explain.Explainer, p Pict
 }
 
 // chosenObjects returns the numbers of the objects that opt asks for.
-func chosenObjects(objects []detect.Object, opt ExplainOptions) ([]int, error) {
+func (m *Model) chosenObjects(objects []detect.Object, opt ExplainOptions) ([]int, error) {
 	if len(objects) == 0 {
 		return nil, fmt.Errorf("%w: the detector finds nothing in the picture", ErrNoObject)
 	}
@@ -80,7 +81,7 @@ func chosenObjects(objects []detect.Object, opt ExplainOptions) ([]int, error) {
 			}
 		}
 		if at < 0 {
-			return nil, fmt.Errorf("%w: nothing of class %d", ErrNoObject, c)
+			return nil, fmt.Errorf("%w: nothing of class %s%s", ErrNoObject, m.classes[c], background(m.classes[c]))
 		}
 		numbers = append(numbers, at)
 	}
@@ -91,6 +92,14 @@ func chosenObjects(objects []detect.Object, opt ExplainOptions) ([]int, error) {
 		numbers = append(numbers, i)
 	}
 	return numbers, nil
+}
+
+// background returns what to add to a message that nothing of the class is found.
+func background(class string) string {
+	if name := strings.Trim(strings.ToLower(class), "_"); name != "background" {
+		return ""
+	}
+	return ", which stands for no object: name another class"
 }
 
 // part returns a part of a picture, with bounds from 0.

@@ -29,6 +29,11 @@ type Augment struct {
 	// to bottom.
 	HFlip float64 `json:"hflip,omitempty" yaml:"hflip,omitempty"`
 	VFlip float64 `json:"vflip,omitempty" yaml:"vflip,omitempty"`
+	// AlternateFlip mirrors each picture left to right in every second epoch: half of
+	// them, drawn once, in the first, third and so on, the others in between. Two epochs
+	// in a row so have each picture both ways, where HFlip draws anew each time (Jordan
+	// 2024, arXiv 2404.00498, section 3.6).
+	AlternateFlip bool `json:"alternate_flip,omitempty" yaml:"alternate_flip,omitempty"`
 	// TrivialAugment applies one random transform of random strength (Müller
 	// and Hutter, arXiv 2103.10158, torchvision's TrivialAugmentWide).
 	TrivialAugment bool `json:"trivial_augment,omitempty" yaml:"trivial_augment,omitempty"`
@@ -122,6 +127,9 @@ func (a *Augment) Valid() error {
 	}
 	if a.PadReflect && a.PadCrop == 0 {
 		return fmt.Errorf("data: augment: pad_reflect is set without pad_crop: set the number of pixels by pad_crop")
+	}
+	if a.AlternateFlip && a.HFlip != 0 {
+		return fmt.Errorf("data: augment: alternate_flip and hflip are both set, and exclude each other: set hflip to 0")
 	}
 	for _, p := range []struct {
 		name string
@@ -240,7 +248,19 @@ func (a *Augment) view(s *stages, p Preprocess, src *picture, key sampleKey) (vi
 			v.m, v.r.X, v.r.Y = &s.ops, 0, 0
 		}
 	}
+	if a.AlternateFlip {
+		v.flip = key.alternates()
+	}
 	return a.pixels(s, v, key)
+}
+
+// alternates draws whether the sample is mirrored in the first epoch, and returns that
+// or, in every second epoch, the opposite.
+func (k sampleKey) alternates() bool {
+	odd := k.epoch%2 == 1
+	k.epoch = 0
+	rng := k.rand(opFlip)
+	return (rng.Float64() < 0.5) != odd
 }
 
 // offset draws where a crop of size begins in n pixels; a crop that is larger

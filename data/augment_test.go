@@ -367,3 +367,69 @@ func TestAugmentValid(t *testing.T) {
 		t.Errorf("the zero Augment: %v", err)
 	}
 }
+
+// Each picture is mirrored in every second epoch, about half of them in the first. A run
+// that begins later finds the same.
+func TestAlternateFlip(t *testing.T) {
+	ds := noise(300, 6, 5, 3)
+	a := &Augment{AlternateFlip: true}
+	var mirrored [4][]bool
+	for epoch := range mirrored {
+		for i, m := range inputs(t, ds, plain(6, 5, 3), a, epoch) {
+			turned := new(imaging.Image)
+			imaging.CropPad(turned, ds.Pictures[i], imaging.Rect{W: 6, H: 5})
+			imaging.FlipH(turned)
+			switch {
+			case slices.Equal(m.Pix, ds.Pictures[i].Pix):
+				mirrored[epoch] = append(mirrored[epoch], false)
+			case slices.Equal(m.Pix, turned.Pix):
+				mirrored[epoch] = append(mirrored[epoch], true)
+			default:
+				t.Fatalf("epoch %d: picture %d is neither itself nor its mirror image", epoch, i)
+			}
+		}
+	}
+	n := 0
+	for i, first := range mirrored[0] {
+		if first {
+			n++
+		}
+		if mirrored[1][i] == first || mirrored[2][i] != first || mirrored[3][i] == first {
+			t.Errorf("picture %d is mirrored in the epochs %v %v %v %v", i, first, mirrored[1][i], mirrored[2][i], mirrored[3][i])
+		}
+	}
+	if n < 110 || n > 190 {
+		t.Errorf("%d of 300 pictures are mirrored in the first epoch", n)
+	}
+	both := &Augment{AlternateFlip: true, HFlip: 0.5}
+	if err := both.Valid(); err == nil {
+		t.Error("alternate_flip and hflip go together")
+	}
+	if err := a.forMasks(); err == nil {
+		t.Error("alternate_flip is taken for pictures with masks")
+	}
+}
+
+// Mirror does what imaging.FlipH does.
+func TestMirror(t *testing.T) {
+	for _, c := range []int{1, 3} {
+		ds := noise(3, 7, 4, c)
+		var x []float32
+		for _, m := range ds.Pictures {
+			for _, v := range m.Pix {
+				x = append(x, float32(v))
+			}
+		}
+		Mirror(x, 7, c)
+		at := 0
+		for _, m := range ds.Pictures {
+			imaging.FlipH(m)
+			for _, v := range m.Pix {
+				if x[at] != float32(v) {
+					t.Fatalf("%d channels: number %d is %v, want %d", c, at, x[at], v)
+				}
+				at++
+			}
+		}
+	}
+}

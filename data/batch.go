@@ -265,3 +265,15 @@ func (l *Loader) complete(b *slot, ws *workerState) {
 		a.mix(&b.Batch, l.cfg.Seed, ws.spare)
 	}
 }
+
+// Mirror turns pictures, [N H W C] with rows of w pixels of c channels, left to right.
+func Mirror(x []float32, w, c int) {
+	for row := 0; row < len(x); row += w * c {
+		for i, j := 0, w-1; i < j; i, j = i+1, j-1 {
+			for k := range c {
+				a, b := row+i*c+k, row+j*c+k
+				x[a], x[b] = x[b], x[a]
+			}
+		}
+	}
+}

@@ -101,7 +101,7 @@ func (a *Augment) forMasks() error {
 		name string
 		set  bool
 	}{
-		{"random_resized_crop", a.RandomResizedCrop != nil}, {"pad_crop", a.PadCrop != 0}, {"mixup", a.MixUp != 0}, {"cutmix", a.CutMix != 0},
+		{"random_resized_crop", a.RandomResizedCrop != nil}, {"pad_crop", a.PadCrop != 0}, {"mixup", a.MixUp != 0}, {"cutmix", a.CutMix != 0}, {"alternate_flip", a.AlternateFlip},
 		{"trivial_augment", a.TrivialAugment}, {"rand_augment", a.RandAugment != nil}, {"random_erasing", a.RandomErasing != nil},
 	} {
 		if f.set {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/suggest"
@@ -50,6 +51,36 @@ type Log struct {
 func (l Log) line(format string, args ...any) {
 	if l.Line != nil {
 		l.Line(format, args...)
+	}
+}
+
+// between is the least time between lines of progress within a part of the work.
+const between = 20 * time.Second
+
+// seldom tells when a line of progress is due.
+type seldom struct{ last time.Time }
+
+func (s *seldom) reset() { s.last = time.Now() }
+
+func (s *seldom) due() bool {
+	if s.last.IsZero() {
+		s.reset()
+	}
+	if time.Since(s.last) < between {
+		return false
+	}
+	s.reset()
+	return true
+}
+
+// pictures returns what counts pictures, and prints a line now and then.
+func (l Log) pictures(what string, all int) func(n int) {
+	every, done := &seldom{}, 0
+	every.reset()
+	return func(n int) {
+		if done += n; done < all && every.due() {
+			l.line("%s, %d of %d pictures", what, done, all)
+		}
 	}
 }
 

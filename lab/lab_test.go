@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/resnet-go/resnet/models"
@@ -288,5 +290,29 @@ func TestDifference(t *testing.T) {
 	}
 	if d, beyond := difference([]float64{math.NaN()}, []float64{1}); !math.IsNaN(d) || beyond {
 		t.Errorf("without numbers: %g, %v", d, beyond)
+	}
+}
+
+// Lines of progress within a part of the work come now and then, and none at its end.
+func TestProgressOfPictures(t *testing.T) {
+	var lines []string
+	l := Log{Line: func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }}
+	every := &seldom{}
+	if every.due() {
+		t.Error("a line is due at once")
+	}
+	every.last = every.last.Add(-between)
+	if !every.due() || every.due() {
+		t.Error("a line is due once after a while")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		count := l.pictures("features", 100)
+		for range 10 {
+			time.Sleep(between / 4)
+			count(10)
+		}
+	})
+	if want := "features, 40 of 100 pictures|features, 80 of 100 pictures"; strings.Join(lines, "|") != want {
+		t.Errorf("%q", lines)
 	}
 }

@@ -75,12 +75,13 @@ func (s *Study) judged(ctx context.Context, r *Run, untrained bool) (labeled, er
 			return l, err
 		}
 		defer sp.Close()
-		s.Log.line("%s, seed %d: features", name, r.Seed)
-		known, err := m.EmbedDataset(ctx, sp.Train, resnet.EvaluateOptions{})
+		what := fmt.Sprintf("%s, seed %d: features", name, r.Seed)
+		s.Log.line("%s", what)
+		known, err := m.EmbedDataset(ctx, sp.Train, resnet.EvaluateOptions{Progress: s.Log.pictures(what, sp.Train.Len())})
 		if err != nil {
 			return l, err
 		}
-		queries, err := m.EmbedDataset(ctx, sp.Eval(), resnet.EvaluateOptions{})
+		queries, err := m.EmbedDataset(ctx, sp.Eval(), resnet.EvaluateOptions{Progress: s.Log.pictures(what+" of test", sp.Eval().Len())})
 		if err != nil {
 			return l, err
 		}

@@ -244,6 +244,15 @@ func (s *Study) work(v *Variant) (float64, error) {
 	return 3 * float64(rows[0].MACs) * images, nil
 }
 
+// steps estimates the updates of an epoch, until one has shown them.
+func (s *Study) steps(v *Variant) int {
+	r := v.Recipe
+	if r.Iterations > 0 && r.Epochs > 0 {
+		return max(1, r.Iterations/r.Epochs)
+	}
+	return max(1, s.counts[0]/max(1, r.BatchSize))
+}
+
 // divergedFile records why a run ended early.
 const divergedFile = "diverged.txt"
 
@@ -354,11 +363,13 @@ func (s *Study) train(ctx context.Context, r *Run, threads int, tell func(*Run, 
 		cfg.Model, cfg.Recipe, cfg.Seed = r.Variant.Recipe.Model, r.Variant.Recipe, r.Seed
 	}
 	epochs := max(1, r.Variant.Recipe.Epochs)
-	steps := 0
+	steps, exact := s.steps(r.Variant), false // of an epoch
+	every := &seldom{}
 	cfg.Log.Event = func(e train.Event) {
 		switch {
 		case e.Epoch != nil:
-			steps = e.Epoch.Step / e.Epoch.Epoch
+			steps, exact = e.Epoch.Step/e.Epoch.Epoch, true
+			every.reset()
 			tell(r, float64(e.Epoch.Epoch)/float64(epochs))
 			text := fmt.Sprintf("loss %.3f", e.Epoch.Train.Loss)
 			if v := trainError(*e.Epoch); !math.IsNaN(v) {
@@ -370,8 +381,15 @@ func (s *Study) train(ctx context.Context, r *Run, threads int, tell func(*Run, 
 				text += fmt.Sprintf(", nearest neighbors %.2f %% right", 100**m.KNN)
 			}
 			s.Log.line("%s, seed %d: epoch %d of %d, %s", r.Variant.Name, r.Seed, e.Epoch.Epoch, epochs, text)
-		case e.Step != nil && steps > 0:
-			tell(r, min(1, float64(e.Step.Step)/float64(steps*epochs)))
+		case e.Step != nil:
+			share := float64(e.Step.Step) / float64(steps*epochs)
+			if !exact { // not more than an epoch
+				share = min(share, float64(e.Step.Epoch)/float64(epochs))
+			}
+			tell(r, min(1, share))
+			if every.due() {
+				s.Log.line("%s, seed %d: epoch %d of %d, update %d of about %d, loss %.3f", r.Variant.Name, r.Seed, e.Step.Epoch, epochs, e.Step.Step-steps*(e.Step.Epoch-1), steps, e.Step.Loss)
+			}
 		}
 	}
 	res, err := train.Run(ctx, cfg)

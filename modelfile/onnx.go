@@ -84,8 +84,8 @@ func withoutAux(arch json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal(cfg)
 }
 
-func loadONNX(h *weights.Handle, deferred bool) (*onnx.Model, error) {
-	m, err := onnx.Read(h, h.Size(), onnx.ReadOptions{Path: h.Path(), Deferred: deferred && steadyfile.Replaceable})
+func loadONNX(h *weights.Handle, opt Options) (*onnx.Model, error) {
+	m, err := onnx.Read(h, h.Size(), onnx.ReadOptions{Path: h.Path(), Deferred: opt.Deferred && steadyfile.Replaceable, SkipChecksums: opt.SkipChecksums})
 	if err == nil && m.Deferred() {
 		h.KeepOpen()
 	}
@@ -96,7 +96,7 @@ func loadONNX(h *weights.Handle, deferred bool) (*onnx.Model, error) {
 // else the network of the file's graph.
 func openONNX(h *weights.Handle, opt Options) (*Result, error) {
 	path := h.Path()
-	m, err := loadONNX(h, opt.Deferred)
+	m, err := loadONNX(h, opt)
 	if err != nil {
 		return nil, err
 	}

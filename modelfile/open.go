@@ -390,7 +390,7 @@ func read(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error
 	if opt.Dict == "" {
 		switch h.Format() {
 		case weights.ONNX:
-			m, err := loadONNX(h, opt.Deferred)
+			m, err := loadONNX(h, opt)
 			if err != nil {
 				return nil, nil, err
 			}

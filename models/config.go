@@ -46,6 +46,8 @@ type Config struct {
 	GateBias     float32       `json:"gate_bias,omitempty"`     // first bias of the gates of joins and highways
 	AvgDown      bool          `json:"avg_down,omitempty"`      // projections average before they subsample (ResNet-D)
 	Blur         bool          `json:"blur,omitempty"`          // blur before subsampling
+	PoolDown     bool          `json:"pool_down,omitempty"`     // stages begin with a pooled convolution, see [PoolDown]
+	LogitScale   float32       `json:"logit_scale,omitempty"`   // factor on the logits; 0 stands for 1
 
 	// Segmentation is the head of a network that gives every pixel a class, Detection
 	// the head of one that finds objects; both are nil for a classifier.
@@ -219,6 +221,9 @@ func (cfg Config) Features() int {
 func (cfg Config) Depth() int {
 	per := map[BlockKind]int{BlockBasic: 2, BlockBottleneck: 3, BlockHighway: 1}[cfg.Block]
 	depth := 2 // the stem and the last layer
+	if cfg.PoolDown {
+		depth += len(cfg.Layers)
+	}
 	for _, n := range cfg.Layers {
 		depth += per * n
 	}

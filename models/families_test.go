@@ -30,6 +30,7 @@ func TestFamiliesAgainstPyTorch(t *testing.T) {
 		{"preact_basic", "preresnet14-cifar", nil},
 		{"preact_bottleneck", "preresnet164-cifar", tiny(BlockBottleneck, 2, 1, 1)},
 		{"wide", "wrn-10-2", nil},
+		{"speedrun", "resnet11-speedrun", []Option{Width(16), StemWidth(8)}},
 		{"highway", "highway8-cifar", nil},
 		{"highway_no_norm", "highway8-cifar", []Option{NoNorm()}},
 		{"join_scale", "resnet8-cifar+scale", nil},

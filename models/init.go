@@ -10,6 +10,7 @@ const (
 	InitHe     InitKind = ""       // He et al. 2015b, by fan out
 	InitXavier InitKind = "xavier" // Glorot and Bengio 2010, normal
 	InitSmall  InitKind = "small"  // normal with a deviation of 0.01, as in AlexNet (Krizhevsky et al. 2012)
+	InitDirac  InitKind = "dirac"  // the first filters keep the image as it is, see [nn.Dirac]; the stem as InitHe
 )
 
 // ConvInit chooses the first weights of all convolutions.
@@ -20,10 +21,14 @@ var convInitKnob = knob{
 	variants: []named{
 		{"xavier-init", "convolutions start as Glorot and Bengio propose", []Option{ConvInit(InitXavier)}},
 		{"small-init", "convolutions start with a deviation of 0.01", []Option{ConvInit(InitSmall)}},
+		{"dirac-init", "convolutions start as the identity where channels allow", []Option{ConvInit(InitDirac)}},
 	},
-	check: func(cfg Config) error { return known("conv_init", cfg.ConvInit, InitHe, InitXavier, InitSmall) },
+	check: func(cfg Config) error {
+		return known("conv_init", cfg.ConvInit, InitHe, InitXavier, InitSmall, InitDirac)
+	},
 	network: func(cfg Config, r *ResNet) {
-		init := map[InitKind]nn.Initializer{InitXavier: nn.XavierNormal(), InitSmall: nn.Normal(0, 0.01)}[cfg.ConvInit]
+		init := map[InitKind]nn.Initializer{InitXavier: nn.XavierNormal(), InitSmall: nn.Normal(0, 0.01),
+			InitDirac: nn.Dirac(nn.HeNormal(nn.FanOut))}[cfg.ConvInit]
 		if init == nil {
 			return
 		}

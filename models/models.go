@@ -44,7 +44,7 @@ var table = slices.Concat([]named{
 	{"wide_resnet101_2", "Wide ResNet, 101 layers, bottlenecks twice as wide", []Option{layers101, Groups(1, 128)}},
 	{"plain18", "ResNet-18 without shortcuts", []Option{layers18, Shortcuts(ShortcutNone)}},
 	{"plain34", "ResNet-34 without shortcuts", []Option{layers34, Shortcuts(ShortcutNone)}},
-}, cifarTable(), preActTable(), wideTable(), highwayTable(), resnetDTable(), attentionTable(), segmentationTable(), detectionTable())
+}, cifarTable(), preActTable(), wideTable(), speedrunTable(), highwayTable(), resnetDTable(), attentionTable(), segmentationTable(), detectionTable())
 
 // Names lists the names for [New]. CIFAR networks of other depths have names, too:
 // resnet14-cifar, plain26-cifar, preresnet14-cifar and highway14-cifar for any

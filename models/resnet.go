@@ -193,6 +193,8 @@ type ResNet struct {
 	AvgPool *nn.GlobalAvgPool `key:"avgpool"`
 	Dropout *nn.Dropout       // nil for none
 	FC      *nn.Linear        // nil without classes and, with AvgPool and Dropout, below another head
+
+	logitScale float32 `key:"-"` // 0 stands for 1
 }
 
 // newResNet builds the network that cfg, which has been checked, describes.
@@ -253,6 +255,10 @@ func (s *stages) layer(planes, blocks, stride int, dilate bool) nn.Sequential {
 	}
 	act, _ := nn.NewActivation(s.cfg.Activation)
 	var layer nn.Sequential
+	if s.cfg.PoolDown {
+		layer = append(layer, NewPooledConv(s.in, planes, BlockOptions{Activation: *act, NoNorm: s.cfg.NoNorm}))
+		s.in, stride = planes, 1
+	}
 	for i := range blocks {
 		opt := BlockOptions{
 			Stride: 1, Dilation: s.dilation, Groups: s.cfg.Groups, WidthPerGroup: s.cfg.WidthPerGroup,
@@ -278,7 +284,11 @@ func (r *ResNet) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	if r.FC == nil {
 		return x
 	}
-	return c.Call(r.FC, x)
+	x = c.Call(r.FC, x)
+	if r.logitScale > 0 && r.logitScale != 1 {
+		x = c.Affine(x, r.logitScale, 0)
+	}
+	return x
 }
 
 // levels runs the stem and the stages and returns what each gives, from the

@@ -39,8 +39,8 @@ type knob struct {
 // knobs has every knob, in the order in which they change a network and are
 // listed.
 var knobs = []knob{
-	stemKnob, preActKnob, shortcutKnob, joinKnob, attentionKnob, avgDownKnob, blurKnob, dropoutKnob, blockDropoutKnob,
-	dropPathKnob, zeroInitKnob, convInitKnob, noNormKnob,
+	stemKnob, preActKnob, shortcutKnob, joinKnob, attentionKnob, avgDownKnob, blurKnob, poolDownKnob, dropoutKnob, blockDropoutKnob,
+	dropPathKnob, zeroInitKnob, convInitKnob, noNormKnob, logitScaleKnob,
 }
 
 // variants lists the variants of all knobs.

@@ -115,6 +115,27 @@ func Uniform(bound float64) Initializer {
 	return func(t *tensor.Tensor, r Source) { uniform(t, r, bound) }
 }
 
+// Dirac makes the first filters of a convolution's weight [K C/groups R S] the identity:
+// filter k of a group gives channel k, as many as the group has of both, with odd
+// kernels and "same" padding the very image (Zagoruyko and Komodakis 2017, "DiracNets";
+// PyTorch's dirac_). What the filters beyond the input's channels begin with is drawn by
+// rest, whose numbers are the same as without Dirac.
+func Dirac(rest Initializer) Initializer {
+	return func(t *tensor.Tensor, r Source) {
+		rest(t, r)
+		s := t.Shape()
+		if len(s) != 4 {
+			return
+		}
+		size := s[1:].Numel()
+		for k := range min(s[0], s[1]) {
+			filter := t.Float32s()[k*size : (k+1)*size]
+			clear(filter)
+			filter[k*s[2]*s[3]+s[2]/2*s[3]+s[3]/2] = 1
+		}
+	}
+}
+
 // Constant sets every element to v.
 func Constant(v float32) Initializer {
 	return func(t *tensor.Tensor, _ Source) {

@@ -7,8 +7,10 @@ import (
 	"image/png"
 	"log/slog"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/resnet-go/resnet/explain"
 )
@@ -45,4 +47,16 @@ func residentBytes() int64 {
 		return 0
 	}
 	return resident * int64(os.Getpagesize())
+}
+
+// settled returns the heap's live bytes when background work has ended.
+func settled(t *testing.T) uint64 {
+	t.Helper()
+	var mem runtime.MemStats
+	for range 5 {
+		runtime.GC()
+		time.Sleep(10 * time.Millisecond)
+	}
+	runtime.ReadMemStats(&mem)
+	return mem.HeapAlloc
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -252,54 +251,6 @@ func TestReloadsLoseNoRequest(t *testing.T) {
 			t.Errorf("%d pictures are still in progress", v.instance.admitted.Load())
 		}
 	}
-}
-
-// Memory returns when a model is unloaded, in cycles of loading and unloading.
-func TestUnloadReturnsMemory(t *testing.T) {
-	cycles := 40
-	if nightly() {
-		cycles = 1000
-	}
-	src := Source{Name: "clothes", Open: func(context.Context) (*resnet.Model, error) {
-		return resnet.Open("", resnet.Options{Batch: 8, Threads: 1})
-	}}
-	s, web := start(t, Options{Models: []Source{src}, Control: true})
-	file := picturePNG(t, 1, 8, 8)
-	cycle := func(n int) {
-		for range n {
-			if err := s.unloadModel("clothes"); err != nil {
-				t.Fatal(err)
-			}
-			if err := s.loadModel(t.Context(), "clothes", false); err != nil {
-				t.Fatal(err)
-			}
-			ask(t, "POST", web.URL+"/v1/classify", "", file, 200, nil)
-		}
-	}
-	cycle(5)
-	heap, goroutines, resident := settled(t), runtime.NumGoroutine(), residentBytes()
-	cycle(cycles)
-	if after := settled(t); after > heap+2<<20 {
-		t.Errorf("the heap grew from %d to %d bytes in %d cycles", heap, after, cycles)
-	}
-	if after := runtime.NumGoroutine(); after > goroutines+8 {
-		t.Errorf("there are %d goroutines after %d cycles, were %d", after, cycles, goroutines)
-	}
-	if after := residentBytes(); resident > 0 && after > resident+24<<20 {
-		t.Errorf("the resident memory grew from %d to %d bytes in %d cycles", resident, after, cycles)
-	}
-}
-
-// settled returns the heap's live bytes when background work has ended.
-func settled(t *testing.T) uint64 {
-	t.Helper()
-	var mem runtime.MemStats
-	for range 5 {
-		runtime.GC()
-		time.Sleep(10 * time.Millisecond)
-	}
-	runtime.ReadMemStats(&mem)
-	return mem.HeapAlloc
 }
 
 // A version that is unloaded is 503, one that is not named goes to the highest that is

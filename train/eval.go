@@ -156,6 +156,7 @@ type pictureEvaluator struct {
 	multi   bool
 	labels  func(i int) []int // of the dataset
 	group   group             // each rank evaluates some of the batches
+	mirror  bool              // takes the mean of each picture and its mirror image
 }
 
 func newPictureEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, opt infer.Options) (evaluator, error) {
@@ -211,6 +212,16 @@ func (e *pictureEvaluator) run(ctx context.Context, vars *engine.Vars, each func
 			return Metrics{}, err
 		}
 		logits := out[infer.Output].Float32s()[:b.Real*e.classes]
+		if e.mirror {
+			logits = slices.Clone(logits)
+			data.Mirror(b.X, b.W, b.C)
+			if out, err = r.Run(ctx, infer.Query{}, inputsFor(asks, x, b)); err != nil {
+				return Metrics{}, err
+			}
+			for i, z := range out[infer.Output].Float32s()[:len(logits)] {
+				logits[i] = (logits[i] + z) / 2
+			}
+		}
 		p := evaluated{Step: b.Step}
 		if e.multi {
 			p.Logits, p.Index = slices.Clone(logits), slices.Clone(b.Index[:b.Real])

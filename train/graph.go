@@ -20,6 +20,7 @@ const (
 	inStep    = "step"      // scalar: the update's number from 1, for Adam and its kin
 	inFixedLR = "fixed_lr"  // scalar: the rate of parameters that no schedule applies to
 	inDecay   = "ema_decay" // scalar; 1 leaves the averages as they are
+	inApart   = "ema_apart" // scalar, of lookahead: 0 makes weights go on from the averages, 1 leaves them
 
 	outLoss   = "loss"      // scalar
 	outLogits = "logits"    // [N classes], or [N*H*W classes] of pixels
@@ -216,6 +217,7 @@ func (s *Step) learn(g *graph.Graph, params, grads []*graph.Value) error {
 		auxLR = g.Must1(graph.Affine{Scale: float32(s.auxLR)}, lr)
 	}
 	norms := normParams(s.module)
+	biases := newScaledRates(g, normBiases(s.module), s.biasLR)
 	for i, v := range s.trainable {
 		decay := s.opt.WeightDecay
 		if v.Param.NoDecay && !(norms[v.Param] && s.opt.DecayNorm) && !(!norms[v.Param] && s.opt.DecayBias) {
@@ -235,6 +237,7 @@ func (s *Step) learn(g *graph.Graph, params, grads []*graph.Value) error {
 				return err
 			}
 		}
+		rate = biases.of(v.Param, rate)
 		if s.opt.own != nil {
 			if err := s.updateByOwn(g, v, params[i], grads[i], rate); err != nil {
 				return err
@@ -283,9 +286,15 @@ func (s *Step) average(g *graph.Graph, t *nn.Traced) error {
 	if err != nil {
 		return err
 	}
-	next := map[*graph.Value]*graph.Value{}
-	for _, u := range g.Updates {
-		next[u.Variable] = u.New
+	next, number := map[*graph.Value]*graph.Value{}, map[*graph.Value]int{}
+	for i, u := range g.Updates {
+		next[u.Variable], number[u.Variable] = u.New, i
+	}
+	var apart *graph.Value
+	if s.lookahead {
+		if apart, err = g.Input(inApart, graph.F32()); err != nil {
+			return err
+		}
 	}
 	for _, v := range t.Params {
 		value, changes := next[v.Value]
@@ -306,8 +315,12 @@ func (s *Step) average(g *graph.Graph, t *nn.Traced) error {
 		if err != nil {
 			return err
 		}
-		if err := g.Assign(e, g.Must1(graph.EMA{}, e, value, decay)); err != nil {
+		slow := g.Must1(graph.EMA{}, e, value, decay)
+		if err := g.Assign(e, slow); err != nil {
 			return err
+		}
+		if s.lookahead { // apart*value + (1-apart)*slow: one of them, exactly
+			g.Updates[number[v.Value]].New = g.Must1(graph.EMA{}, value, slow, apart)
 		}
 	}
 	return nil
@@ -322,6 +335,41 @@ func normParams(m nn.Module) map[*nn.Param]bool {
 		}
 	}
 	return norms
+}
+
+// normBiases returns the biases of batch norms.
+func normBiases(m nn.Module) map[*nn.Param]bool {
+	biases := map[*nn.Param]bool{}
+	for _, mod := range nn.Modules(m) {
+		if b, ok := mod.(*nn.BatchNorm); ok {
+			biases[b.Bias] = true
+		}
+	}
+	return biases
+}
+
+// scaledRates are the learning rates of some parameters: a factor times what they would
+// be.
+type scaledRates struct {
+	g      *graph.Graph
+	params map[*nn.Param]bool
+	factor float64
+	made   map[*graph.Value]*graph.Value
+}
+
+func newScaledRates(g *graph.Graph, params map[*nn.Param]bool, factor float64) *scaledRates {
+	return &scaledRates{g, params, factor, map[*graph.Value]*graph.Value{}}
+}
+
+// of returns the rate of a parameter.
+func (r *scaledRates) of(p *nn.Param, rate *graph.Value) *graph.Value {
+	if r.factor == 0 || r.factor == 1 || !r.params[p] {
+		return rate
+	}
+	if r.made[rate] == nil {
+		r.made[rate] = r.g.Must1(graph.Affine{Scale: float32(r.factor)}, rate)
+	}
+	return r.made[rate]
 }
 
 // inModule reports whether the parameter lies in the module at path.

@@ -63,7 +63,7 @@ func (l *loop) stop() {
 func (s *session) build(state map[string]*tensor.Tensor) error {
 	rec := s.rec
 	opt := StepOptions{
-		Optimizer: rec.Optimizer, EMA: rec.EMA != nil || rec.SWA != nil, Accumulate: rec.Accumulate, Recompute: rec.Recompute,
+		Optimizer: rec.Optimizer, EMA: rec.EMA != nil || rec.SWA != nil, Lookahead: rec.EMA != nil && rec.EMA.Lookahead, Accumulate: rec.Accumulate, Recompute: rec.Recompute,
 		Compute: s.compute(s.bf16),
 	}
 	load := s.load
@@ -81,7 +81,7 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 	if rec.Finetune != nil {
 		opt.BodyLR = rec.Finetune.BackboneLR
 	}
-	opt.AuxLR = rec.LR.Aux
+	opt.AuxLR, opt.NormBiasLR = rec.LR.Aux, rec.LR.NormBias
 	if s.teacher != nil {
 		opt.Teacher = &Teaching{Weight: orDefault(rec.Distill.Weight, 0.5), Temperature: orDefault(rec.Distill.Temperature, 4)}
 	}
@@ -197,7 +197,7 @@ func (s *session) load(opt *StepOptions) error {
 		return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
 	}
 	if e, ok := s.eval.(*pictureEvaluator); ok {
-		e.group = s.group
+		e.group, e.mirror = s.group, rec.EvalMirror
 	}
 	return nil
 }
@@ -458,7 +458,7 @@ func (s *session) decay() float64 {
 	case (next+1)%max(1, e.Every) != 0:
 		return 1
 	default:
-		return e.Decay
+		return e.Decay * math.Pow(float64(next+1-s.start.update)/float64(s.clock.total), e.Power)
 	}
 }
 

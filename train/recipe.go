@@ -54,6 +54,7 @@ type Recipe struct {
 	Loss      LossRecipe      `yaml:"loss"`
 	EMA       *EMARecipe      `yaml:"ema,omitempty"`
 	SWA       *SWARecipe      `yaml:"swa,omitempty"`
+	Whiten    *Whiten         `yaml:"whiten,omitempty"`
 	Distill   *Distill        `yaml:"distill,omitempty"`
 
 	// Preprocess is how pictures are prepared at evaluation: a name that
@@ -75,6 +76,9 @@ type Recipe struct {
 
 	EvalBatch int `yaml:"eval_batch,omitempty"` // default: batch_size
 	EvalEvery int `yaml:"eval_every,omitempty"` // epochs, default 1; the last epoch always
+	// EvalMirror evaluates the mean of the logits of each picture and of its mirror
+	// image, as resnet eval --tta does, in twice the time.
+	EvalMirror bool `yaml:"eval_mirror,omitempty"`
 
 	EarlyStop  *EarlyStop `yaml:"early_stop,omitempty"`
 	Checkpoint Checkpoint `yaml:"checkpoint,omitempty"`
@@ -141,6 +145,13 @@ type LossRecipe struct {
 type EMARecipe struct {
 	Decay float64 `yaml:"decay"`
 	Every int     `yaml:"every,omitempty"` // steps between two updates, default 1
+	// Power above 0 makes the decay grow with the run: Decay times the share of the run
+	// that is over, to this power. 0 leaves it constant.
+	Power float64 `yaml:"power,omitempty"`
+	// Lookahead makes the weights and running statistics go on from the average after
+	// each of its updates (Zhang et al. 2019, arXiv 1907.08610, where 1-Decay is alpha and
+	// Every is k).
+	Lookahead bool `yaml:"lookahead,omitempty"`
 }
 
 // SWARecipe keeps the plain mean of the weights and running statistics at the ends
@@ -239,6 +250,8 @@ func (r *Recipe) Valid() error {
 		return badKey("ema.decay", "%v is not a share below 1", r.EMA.Decay)
 	case r.EMA != nil && r.EMA.Every < 0:
 		return badKey("ema.every", "%d is below 0", r.EMA.Every)
+	case r.EMA != nil && !(r.EMA.Power >= 0 && r.EMA.Power <= 100):
+		return badKey("ema.power", "%v is not a power from 0 to 100", r.EMA.Power)
 	case r.SWA != nil && r.EMA != nil:
 		return badKey("swa", "is another average than ema: set one of them to null")
 	case r.SWA != nil && !(r.SWA.Start >= 0 && r.SWA.Start < 1):
@@ -293,6 +306,9 @@ func (r *Recipe) Valid() error {
 	}
 	if err := r.Augment.Valid(); err != nil {
 		return badKey("augment", "%v", err)
+	}
+	if err := r.validWhiten(); err != nil {
+		return err
 	}
 	if err := r.validDetect(); err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 
 func TestBuiltinRecipes(t *testing.T) {
 	want := []string{"barlow", "byol", "cifar", "cifar-fast", "detect", "fashion-quick", "finetune", "imagenet-v1", "imagenet-v2", "photos",
-		"rotation", "segment", "simclr", "simsiam", "vicreg"}
+		"rotation", "segment", "simclr", "simsiam", "speedrun", "vicreg"}
 	if got := RecipeNames(); !reflect.DeepEqual(got, want) {
 		t.Fatalf("recipes %v", got)
 	}

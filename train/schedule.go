@@ -57,6 +57,10 @@ type Schedule struct {
 	FinalDiv float64 `yaml:"final_div,omitempty"` // default 1e4
 	// Aux scales the rate of auxiliary classifiers of segmentation networks; 0 means 1.
 	Aux float64 `yaml:"aux,omitempty"`
+	// NormBias scales the rate of the biases of batch norms; 0 means 1. They have small
+	// gradients and no weight decay, and can move much faster than weights (Jordan 2024,
+	// arXiv 2404.00498, section 3.4: 64).
+	NormBias float64 `yaml:"norm_bias,omitempty"`
 	// Gate is a warm-up for very deep networks that ends when the network has
 	// begun to learn; nil is off.
 	Gate *Gate `yaml:"gate,omitempty"`
@@ -107,6 +111,8 @@ func (s *Schedule) valid() error {
 		return badKey("lr.final", "%v is not a share from 0 to 1", s.Final)
 	case !(s.Aux >= 0 && s.Aux < 1e6):
 		return badKey("lr.aux", "%v is not a factor of 0 or more", s.Aux)
+	case !(s.NormBias >= 0 && s.NormBias < 1e6):
+		return badKey("lr.norm_bias", "%v is not a factor of 0 or more", s.NormBias)
 	case !(s.Power >= 0):
 		return badKey("lr.power", "%v is below 0", s.Power)
 	case !(s.Rise >= 0 && s.Rise < 1):

@@ -247,7 +247,10 @@ func (j *job) network(cfg Config, run *checkpoint) (nn.Module, error) {
 	if err := j.checkTask(net.Config); err != nil {
 		return nil, err
 	}
-	return net, nn.Init(net, j.seed)
+	if err := nn.Init(net, j.seed); err != nil {
+		return nil, err
+	}
+	return net, j.whiten(net)
 }
 
 func (j *job) shape() []models.Option {
@@ -413,6 +416,9 @@ func (j *job) freeze(net nn.Module) error {
 		if err := j.freezeStages(net.(*models.Model)); err != nil {
 			return err
 		}
+	}
+	if err := j.freezeWhitened(net); err != nil {
+		return err
 	}
 	ft := j.rec.Finetune
 	if ft == nil {

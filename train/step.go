@@ -31,11 +31,16 @@ type StepOptions struct {
 	// connected layer of a classifier, or the heads of a segmentation network; 0 means
 	// 1. AuxLR scales the rate of auxiliary heads likewise.
 	BodyLR, AuxLR float64
+	// NormBiasLR scales the learning rate of the biases of batch norms; 0 means 1.
+	NormBiasLR float64
 	// Teacher makes the network learn from another's logits besides the targets; nil
 	// is off.
 	Teacher *Teaching
 	// EMA keeps a moving average of all parameters and running statistics.
 	EMA bool
+	// Lookahead makes the parameters and running statistics go on from the average
+	// after a step whose StepInput.EMADecay is below 1. It needs EMA.
+	Lookahead bool
 	// Accumulate is the number of batches whose gradients are averaged for an
 	// update; 0 means 1.
 	Accumulate int
@@ -92,7 +97,9 @@ type Step struct {
 	task      task
 	bodyLR    float64 // factor on the learning rate outside the heads
 	auxLR     float64 // factor on the learning rate of auxiliary heads
+	biasLR    float64 // factor on the learning rate of the biases of batch norms
 	ema       bool
+	lookahead bool
 	recompute bool
 	fixedLR   string
 	teacher   *Teaching
@@ -186,7 +193,7 @@ func newStep(m nn.Module, opt StepOptions) (*Step, error) {
 		return nil, errors.New("train: NewStep needs a module, an input shape [N C H W], a loss and an optimizer; a detector needs StepOptions.Detection instead of a loss, an ssl.Network none")
 	}
 	s := &Step{module: m, vars: opt.Vars, options: opt.Compute, input: opt.Input, classes: opt.Classes,
-		heads: headsOf(m), bodyLR: opt.BodyLR, auxLR: opt.AuxLR, ema: opt.EMA, recompute: opt.Recompute, fixedLR: opt.FixedLR, teacher: opt.Teacher, inputs: opt.Inputs, accumulate: max(1, opt.Accumulate), shards: opt.shards, synchronized: opt.synchronized}
+		heads: headsOf(m), bodyLR: opt.BodyLR, auxLR: opt.AuxLR, biasLR: opt.NormBiasLR, ema: opt.EMA, lookahead: opt.EMA && opt.Lookahead, recompute: opt.Recompute, fixedLR: opt.FixedLR, teacher: opt.Teacher, inputs: opt.Inputs, accumulate: max(1, opt.Accumulate), shards: opt.shards, synchronized: opt.synchronized}
 	var err error
 	if s.opt, _, err = optimizerOf(opt.Optimizer); err != nil {
 		return nil, err
@@ -295,7 +302,7 @@ type stepPlan struct {
 	plan         *engine.Plan
 	in, out      []*tensor.Tensor
 	lr, t, decay *tensor.Tensor
-	fixed        *tensor.Tensor
+	fixed, apart *tensor.Tensor
 	rng          *tensor.Tensor
 	loss, logits *tensor.Tensor
 	norm         *tensor.Tensor // nil without clipping
@@ -314,8 +321,8 @@ func (s *Step) plan(add bool) *stepPlan {
 
 // ports makes the memory of a plan's inputs and outputs.
 func (s *Step) ports(plan *engine.Plan) *stepPlan {
-	p := &stepPlan{plan: plan, lr: tensor.New(), t: tensor.New(), decay: tensor.New(), fixed: tensor.New(), rng: tensor.NewInt64(2)}
-	known := map[string]*tensor.Tensor{inLR: p.lr, inStep: p.t, inDecay: p.decay, inFixedLR: p.fixed, nn.RNGInput: p.rng}
+	p := &stepPlan{plan: plan, lr: tensor.New(), t: tensor.New(), decay: tensor.New(), fixed: tensor.New(), apart: tensor.New(), rng: tensor.NewInt64(2)}
+	known := map[string]*tensor.Tensor{inLR: p.lr, inStep: p.t, inDecay: p.decay, inFixedLR: p.fixed, inApart: p.apart, nn.RNGInput: p.rng}
 	for _, port := range plan.Inputs() {
 		p.in = append(p.in, known[port.Name])
 	}
@@ -360,6 +367,10 @@ func (p *stepPlan) scalars(in StepInput) {
 	p.decay.Float32s()[0] = float32(in.EMADecay)
 	p.fixed.Float32s()[0] = float32(in.FixedLR)
 	p.t.Float32s()[0] = float32(in.Update)
+	p.apart.Float32s()[0] = 0
+	if in.EMADecay == 1 {
+		p.apart.Float32s()[0] = 1
+	}
 	p.rng.Int64s()[0], p.rng.Int64s()[1] = int64(in.Seed), int64(in.Draw)
 }
 

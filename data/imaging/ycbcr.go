@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/resnet-go/resnet/internal/jpeg"
+	"github.com/resnet-go/resnet/internal/simd/pixels"
 )
 
 // fromJPEG converts the part r of a decoded picture as libjpeg-turbo does by
@@ -95,6 +96,8 @@ func cmykChannel(ink, light uint8) uint8 {
 
 // ycbcrRow converts a row.
 func ycbcrRow(out, luma, cb, cr []uint8) {
+	done := pixels.YCbCrToRGB(out, luma, cb, cr)
+	out, luma, cb, cr = out[3*done:], luma[done:], cb[done:], cr[done:]
 	cb, cr = cb[:len(luma)], cr[:len(luma)]
 	for x, l := range luma {
 		y1 := int32(l)<<16 + 1<<15
@@ -229,7 +232,7 @@ func (u *upsampler) row(i, y int) []uint8 {
 	case smooth && sx == 1 && sy == 2:
 		bias := uint32(1 + y%2)
 		near, far = near[c0:c1], far[c0:c1]
-		for i := range near {
+		for i := pixels.Upsample1x2(out, near, far, y%2 == 1); i < len(near); i++ {
 			out[i] = uint8((3*uint32(near[i]) + uint32(far[i]) + bias) >> 2)
 		}
 	default:
@@ -245,7 +248,17 @@ func (u *upsampler) row(i, y int) []uint8 {
 // triangle2x1 writes the columns of the samples c0 to below c1.
 func triangle2x1(out, in []uint8, c0, c1 int) {
 	n := len(in)
+	v0, v1 := max(c0, 1), min(c1, n-1) // those with neighbors on both sides
+	done := 0
+	if v0 < v1 {
+		done = pixels.Upsample2x1(out[2*(v0-c0):], in[v0-1:v1+1])
+	}
 	for i := c0; i < c1; i++ {
+		if i == v0 {
+			if i += done; i == c1 {
+				break
+			}
+		}
 		v, l, r := in[i], in[max(i-1, 0)], in[min(i+1, n-1)]
 		o := out[2*(i-c0) : 2*(i-c0)+2]
 		o[0] = uint8((3*uint32(v) + uint32(l) + 1) >> 2)
@@ -257,17 +270,21 @@ func triangle2x1(out, in []uint8, c0, c1 int) {
 func triangle2x2(out, near, far []uint8, c0, c1 int) {
 	n := len(near)
 	at := func(i int) uint32 { return 3*uint32(near[i]) + uint32(far[i]) }
-	last, this := at(max(c0-1, 0)), at(c0)
-	near, far = near[c0:min(c1+1, n)], far[c0:min(c1+1, n)]
-	out = out[:2*(c1-c0)]
-	for i := range c1 - c0 {
-		next := this
-		if i+1 < len(near) {
-			next = 3*uint32(near[i+1]) + uint32(far[i+1])
+	v0, v1 := max(c0, 1), min(c1, n-1) // those with neighbors on both sides
+	done := 0
+	if v0 < v1 {
+		done = pixels.Upsample2x2(out[2*(v0-c0):], near[v0-1:v1+1], far[v0-1:v1+1])
+	}
+	for i := c0; i < c1; i++ {
+		if i == v0 {
+			if i += done; i == c1 {
+				break
+			}
 		}
-		out[2*i] = uint8((3*this + last + 8) >> 4)
-		out[2*i+1] = uint8((3*this + next + 7) >> 4)
-		last, this = this, next
+		this, last, next := at(i), at(max(i-1, 0)), at(min(i+1, n-1))
+		o := out[2*(i-c0) : 2*(i-c0)+2]
+		o[0] = uint8((3*this + last + 8) >> 4)
+		o[1] = uint8((3*this + next + 7) >> 4)
 	}
 }
 

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -12,6 +15,7 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/boxes"
 	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/steadyfile"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/models"
 )
@@ -42,7 +46,8 @@ file that PyTorch has exported of these, or a file that convert has made.
 FILE.png is that file. --results FILE.json gets all objects in the form of COCO's
 results, with masks as run lengths. The image_id of a picture is the number that its
 file's name consists of (000000000139.jpg is 139); if not all names are numbers, the
-pictures are numbered from 1.
+pictures are numbered from 1. A file that is there is replaced only if it has such
+results: annotations are JSON, too.
 
 Objects with a score below --threshold are left out everywhere. To measure a model by
 its results, keep them: --threshold 0.
@@ -60,6 +65,7 @@ done, and the exit code is 1.`,
 	}
 	c.addFor(cmd, models.Detection, 1)
 	c.normEps.add(cmd)
+	c.addOrientation(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&c.outDir, "out", "o", "", "folder for pictures with the objects drawn; for one picture also a file, ending in .png")
 	f.StringVar(&c.results, "results", "", "file for all objects in the form of COCO's results, ending in .json")
@@ -72,6 +78,9 @@ func (c *detectCommand) run(cmd *cobra.Command, args []string) error {
 		return usagef("--threshold is %v, must be between 0 and 1", c.threshold)
 	}
 	if err := checkEnd("--results", c.results, ".json"); err != nil {
+		return err
+	}
+	if err := checkResults(c.results); err != nil {
 		return err
 	}
 	names, err := pictureNames(args)
@@ -112,6 +121,40 @@ func (c *detectCommand) run(cmd *cobra.Command, args []string) error {
 		}
 	}
 	return bad.err()
+}
+
+// checkResults returns an error if a file is there that is not a list of results, of
+// which the first one tells.
+func checkResults(path string) error {
+	if path == "" {
+		return nil
+	}
+	f, err := steadyfile.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("--results: %w", err)
+	}
+	defer f.Close()
+	d := json.NewDecoder(io.NewSectionReader(f, 0, min(f.Size(), 64<<20))) // of one result, with its mask
+	is := f.Size() == 0
+	if t, err := d.Token(); err == nil && t == json.Delim('[') {
+		var r struct {
+			ImageID    *json.Number `json:"image_id"`
+			CategoryID *json.Number `json:"category_id"`
+			Score      *json.Number `json:"score"`
+		}
+		if is = !d.More(); !is {
+			is = d.Decode(&r) == nil && r.ImageID != nil && r.CategoryID != nil && r.Score != nil
+		} else if _, err := d.Token(); err != nil {
+			is = false
+		}
+	}
+	if !is {
+		return usagef("--results %s is there, and is not a file of results, which it would be replaced by: name another file, or remove it", path)
+	}
+	return nil
 }
 
 // imageIDs returns the number of each picture in COCO's files.

@@ -107,6 +107,53 @@ func TestDetect(t *testing.T) {
 	}
 }
 
+// Pictures are turned upright, unless they are to be left as stored.
+func TestDetectTurnsPictures(t *testing.T) {
+	size := func(args ...string) (line detectLine) {
+		args = append([]string{"detect", "-m", detectorModel(t), "--json", filepath.Join("..", "..", "data", "testdata", "formats", "orientation7.jpg")}, args...)
+		if err := json.Unmarshal([]byte(done(t, args...)), &line); err != nil {
+			t.Fatal(err)
+		}
+		return line
+	}
+	a, b := size(), size("--ignore-orientation")
+	if a.Width == a.Height || a.Width != b.Height || a.Height != b.Width {
+		t.Errorf("%d×%d, and as stored %d×%d", a.Width, a.Height, b.Width, b.Height)
+	}
+}
+
+// --results replaces files of results, and nothing else.
+func TestResultsReplaceResultsAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.json")
+	for content, want := range map[string]bool{
+		"": true, "[]": true, " [ ] \n": true,
+		`[{"image_id":1,"category_id":2,"bbox":[0,0,1,1],"score":0.5}]`:                                          true,
+		`[{"score":0.5,"category_id":2,"image_id":1,"segmentation":{"size":[1,1],"counts":"0"}},{"image_id":1}]`: true,
+		`{"images":[],"annotations":[],"categories":[]}`:                                                         false,
+		`[{"image_id":1,"category_id":2,"bbox":[0,0,1,1]}]`:                                                      false,
+		`["a.jpg"]`: false, `[1, 2]`: false, `[`: false, `[{`: false, "\x89PNG": false, "class names": false, `{"score":1}`: false,
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkResults(path); (err == nil) != want {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+	writePicture(t, path+".png", 1)
+	if err := os.WriteFile(path, []byte(`{"images":[]}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := cli(t, "detect", "-m", detectorModel(t), "--results", path, path+".png")
+	b, err := os.ReadFile(path)
+	if code != exitUsage || out != "" || !strings.Contains(errs, "name another file") || err != nil || string(b) != `{"images":[]}` {
+		t.Errorf("code %d, %s%s; %q, %v", code, out, errs, b, err)
+	}
+	if err := checkResults(path + ".none"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestImageIDs(t *testing.T) {
 	for _, c := range []struct {
 		names []string

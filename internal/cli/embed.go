@@ -242,7 +242,7 @@ func (c *embedCommand) write() error {
 			return err
 		})
 	}
-	images, err := json.Marshal(markNames(c.names))
+	images, err := json.Marshal(namesAsText(c.names))
 	if err != nil {
 		return err
 	}
@@ -251,6 +251,6 @@ func (c *embedCommand) write() error {
 		copy(all.Float32s()[i*width:], e)
 	}
 	return atomicfile.Write(c.outFile, func(w io.Writer) error {
-		return safetensors.Write(w, []safetensors.Tensor{{Name: "embeddings", Tensor: all}}, map[string]string{"images": string(putNames(images))})
+		return safetensors.Write(w, []safetensors.Tensor{{Name: "embeddings", Tensor: all}}, map[string]string{"images": string(images)})
 	})
 }

@@ -20,6 +20,8 @@ import (
 // runBoxes evaluates a detector.
 func (c *evalCommand) runBoxes(ctx context.Context, m *resnet.Model) error {
 	switch {
+	case c.data == "":
+		return usagef("--data is missing: %s is a detector, which is measured on pictures with boxes, of kind %s", m.Name(), strings.Join(detection.Kinds(), " or "))
 	case !hasBoxes(c.data):
 		return usagef("%s is a detector, which is measured on pictures with boxes: name data of kind %s by --data, not %q", m.Name(), strings.Join(detection.Kinds(), " or "), c.data)
 	case c.flip:
@@ -27,7 +29,7 @@ func (c *evalCommand) runBoxes(ctx context.Context, m *resnet.Model) error {
 	case c.csv != "":
 		return usagef("--csv is for data of one label per picture: --out FOLDER writes all detections")
 	}
-	splits, err := detection.Open(c.data, detection.Options{Options: c.dataOptions(m)})
+	splits, err := detection.Open(c.data, detection.Options{Options: c.options(m, c.asStored)})
 	if err != nil {
 		return err
 	}

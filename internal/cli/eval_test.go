@@ -220,6 +220,9 @@ func TestEvalUsage(t *testing.T) {
 		{"is a classifier", []string{"eval", "--data", "masks:" + scenes}},
 		{"is a detector", []string{"eval", "-m", detectorModel(t), "--data", "folder:photos"}},
 		{"is a segmentation network", []string{"eval", "-m", pixelModel(t), "--data", ""}},
+		{"is a segmentation network, which is measured", []string{"eval", "-m", pixelModel(t)}},
+		{"is a detector, which is measured", []string{"eval", "-m", detectorModel(t)}},
+		{"--data is missing: without it", []string{"eval", "-m", filepath.Join("..", "..", "embedded", "resnet20.safetensors")}},
 		{"unknown split", []string{"eval", "-m", fashionModel(t, nil), "--split", "tset"}},
 		{"are classifiers", []string{"compare", "--data", "coco:" + scenes}},
 	} {

@@ -67,13 +67,13 @@ func TestExplainObjects(t *testing.T) {
 	}
 	done(t, "explain", "-m", model, picture, "--class", found.Objects[0].Class, "--method", "guided", "--raw", filepath.Join(dir, "map.npy"))
 	for want, args := range map[string][]string{
-		"is below 1":              {"--box", "0"},
-		"leave out --class":       {"--box", "1", "--class", "Bag"},
-		"counted from 1":          {"--box", "100"},
-		"is for classifiers":      {"--method", "occlusion"},
-		"no layer":                {"--layer", "layer9"},
-		"nothing of class":        {"--class", "background"},
-		"is a model for classifi": {"--box", "1", "-m", ""},
+		"is below 1":         {"--box", "0"},
+		"leave out --class":  {"--box", "1", "--class", "Bag"},
+		"counted from 1":     {"--box", "100"},
+		"is for classifiers": {"--method", "occlusion"},
+		"no layer":           {"--layer", "layer9"},
+		"nothing of class background, which stands for no object": {"--class", "background"},
+		"is a model for classifi":                                 {"--box", "1", "-m", ""},
 	} {
 		args = append([]string{"explain", "-m", model, picture, "-o", sheet}, args...)
 		if code, _, errs := cli(t, args...); code == exitDone || !strings.Contains(errs, want) {

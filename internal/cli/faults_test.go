@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -62,32 +61,27 @@ func TestHelpOfUnknownCommand(t *testing.T) {
 	}
 }
 
-// nameOf reads a name as Python's os.fsencode(json.loads(…)) does.
+// nameOf reads a name as docs/json.md has it.
 func nameOf(t *testing.T, raw json.RawMessage) string {
 	t.Helper()
-	var b strings.Builder
-	rest := strings.Trim(string(raw), `"`)
-	for {
-		before, after, found := strings.Cut(rest, `\udc`)
-		text, err := strconv.Unquote(`"` + before + `"`)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if b.WriteString(text); !found {
-			return b.String()
-		}
-		n, err := strconv.ParseUint(after[:2], 16, 8)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.WriteByte(byte(n))
-		rest = after[2:]
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil || strings.ContainsRune(text, '\ufffd') {
+		t.Fatalf("%s is not text of Unicode: %v", raw, err)
 	}
+	var b strings.Builder
+	for _, r := range text {
+		if r >= 0xef80 && r <= 0xefff {
+			b.WriteByte(byte(r))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // Names that are not UTF-8 can be told from JSON: every byte of them.
 func TestNamesThatAreNotUTF8(t *testing.T) {
-	for _, name := range []string{"plain", "na\xffme", "\xe9t\xe9", "猫\xff\xfe", "\xed\xa0\x80", "\U0010ffff", "\U0010ffffdcff\xff", "a\"b\\\xc3", string(mark) + "0000"} {
+	for _, name := range []string{"plain", "na\xffme", "\xe9t\xe9", "猫\xff\xfe", "\xed\xa0\x80", "\U0010ffff", "\uef80\uefff\xff", "\xee\xbe", "a\"b\\\xc3"} {
 		type line struct {
 			Image  string            `json:"image"`
 			All    []string          `json:"all"`
@@ -130,6 +124,20 @@ func TestNamesThatAreNotUTF8(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(done(t, "predict", "--json", path)), &line); err != nil || nameOf(t, line.Image) != path {
 		t.Errorf("%s, %v", line.Image, err)
+	}
+	// A run over a list that is continued finds the name among its results.
+	list, out := filepath.Join(t.TempDir(), "list.txt"), filepath.Join(t.TempDir(), "out.jsonl")
+	if err := os.WriteFile(list, []byte(path+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		done(t, "predict", "--jsonl", list, "--resume", out)
+	}
+	var result struct {
+		ID json.RawMessage `json:"id"`
+	}
+	if b, err := os.ReadFile(out); err != nil || strings.Count(string(b), "\n") != 1 || json.Unmarshal(b, &result) != nil || nameOf(t, result.ID) != path {
+		t.Errorf("%q, %v", b, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,6 +79,33 @@ func fillFlags(flags *pflag.FlagSet, file, prefix string, env func(string) (stri
 	}
 	return nil
 }
+
+// unknownVariables returns what to note of the variables with the prefix that belong to no
+// flag: the name, and the one that was perhaps meant. Those that Kubernetes sets for a service of the same name
+// are not among them.
+func unknownVariables(flags *pflag.FlagSet, prefix string, environ []string) []string {
+	var known, unknown []string
+	flags.VisitAll(func(f *pflag.Flag) {
+		known = append(known, prefix+strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")))
+	})
+	for _, e := range environ {
+		name, _, _ := strings.Cut(e, "=")
+		rest, ours := strings.CutPrefix(name, prefix)
+		if !ours || slices.Contains(known, name) || serviceVariable.MatchString(rest) {
+			continue
+		}
+		near := ""
+		if n, ok := suggest.Nearest(name, known); ok {
+			near = fmt.Sprintf("; did you mean %s?", n)
+		}
+		unknown = append(unknown, name+" belongs to no flag"+near)
+	}
+	slices.Sort(unknown)
+	return unknown
+}
+
+// serviceVariable are the ends of the variables in which Kubernetes tells of a service.
+var serviceVariable = regexp.MustCompile(`^(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
 
 // setFlag gives a flag values; more than one only if it is a list.
 func setFlag(flags *pflag.FlagSet, f *pflag.Flag, values []string) error {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"reflect"
@@ -27,6 +26,7 @@ var jsonForms = map[string]string{
 	"convert":    "one JSON document",
 	"export":     "one JSON document",
 	"quantize":   "one JSON document",
+	"calibrate":  "one JSON document",
 	"models":     "one JSON document, a list",
 	"serve":      "a line of JSON when the server listens",
 	"serve key":  "one JSON document",
@@ -65,17 +65,12 @@ func (a *app) printJSON(v any) error { return encodeJSON(a.out, withLists(v), " 
 // printJSONLine prints a result as one line of JSON.
 func (a *app) printJSONLine(v any) error { return encodeJSON(a.out, withLists(v), "", false) }
 
-// encodeJSON writes v as JSON, also names that are not UTF-8, see [markNames].
+// encodeJSON writes v as JSON, also names that are not UTF-8, see [nameText].
 func encodeJSON(w io.Writer, v any, indent string, html bool) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
+	e := json.NewEncoder(w)
 	e.SetIndent("", indent)
 	e.SetEscapeHTML(html)
-	if err := e.Encode(markNames(v)); err != nil {
-		return err
-	}
-	_, err := w.Write(putNames(b.Bytes()))
-	return err
+	return e.Encode(namesAsText(v))
 }
 
 // withLists returns v with empty lists and maps instead of nil ones, so that readers

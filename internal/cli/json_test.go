@@ -42,6 +42,7 @@ var jsonTypes = map[string][]jsonType{
 	"convert":    {{"", reflect.TypeFor[converted]()}},
 	"export":     {{"", reflect.TypeFor[exportReport]()}},
 	"quantize":   {{"", reflect.TypeFor[*quantized]()}},
+	"calibrate":  {{"", reflect.TypeFor[*calibrated]()}},
 	"models":     {{"", reflect.TypeFor[[]modelLine]()}, {"with --published", reflect.TypeFor[[]publishedLine]()}},
 	"serve":      {{"", reflect.TypeFor[servingLine]()}},
 	"serve key":  {{"", reflect.TypeFor[keyLine]()}},
@@ -171,7 +172,7 @@ func TestJSONDocument(t *testing.T) {
 
 Every command prints its results to stdout as JSON with ` + "`--json`" + `; progress, notes and errors stay text on stderr. Commands that work through pictures or epochs print a line for each (JSON Lines), as they come; the others print one indented document when they are done. Names are in snake_case. Fields may be added in later versions; those that are here stay. A field is always there, also if it is 0, false or empty, unless it is marked as optional; a list or an object of names without elements is ` + "`[]` or `{}`" + `, never null.
 
-Names of files may be any bytes, but JSON is Unicode. A byte of a name that is not part of UTF-8 is printed as a lone surrogate, ` + "`\\udc80` to `\\udcff`" + `, as Python has such names: ` + "`os.fsencode(json.loads(line)[\"image\"])`" + ` is the name again. CSV has the bytes as they are.
+Names of files may be any bytes, but JSON is Unicode. A byte of a name that is not part of UTF-8 is printed as the character U+EF00 plus the byte (U+EF80 to U+EFFF, of the private use area), and so are the bytes of these characters themselves, if a name has any. In Python, ` + "`" + `b"".join(bytes([ord(c) & 255]) if "\uef80" <= c <= "\uefff" else c.encode() for c in line["image"])` + "`" + ` is the name again. CSV has the bytes as they are.
 
 | command | output | type |
 | --- | --- | --- |
@@ -372,6 +373,7 @@ func TestJSONOutputs(t *testing.T) {
 		{"inspect", "-m", model, "-o", filepath.Join(dir, "f.png")}, {"inspect", "-m", model, "--list-layers"},
 		{"summary", "resnet20-cifar", "--depth", "0"}, {"summary", model}, {"models"}, {"models", "--published"}, {"version"},
 		{"convert", model, filepath.Join(dir, "out.pth")},
+		{"calibrate", model, "--data", "embedded:fashion", "-o", filepath.Join(dir, "calibrated.safetensors")},
 		{"data", "check", "folder:" + classes}, {"data", "split", "folder:" + classes, "-o", filepath.Join(dir, "parts"), "--val", "0.25"},
 		{"train", "--model", "resnet8-cifar", "--data", "folder:" + classes, "--epochs", "1", "--size", "16", "--batch", "2", "--out", filepath.Join(dir, "run")},
 		{"bench", "resnet8-cifar", "--batch", "1", "--threads", "1", "--seconds", "0.01", "--profile"},

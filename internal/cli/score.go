@@ -147,7 +147,7 @@ func (s *scoring) print(v any) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(withLists(v)); err != nil {
+	if err := e.Encode(namesAsText(withLists(v))); err != nil {
 		return err
 	}
 	_, err := s.out.Write(b.Bytes())
@@ -228,7 +228,7 @@ func hashID(id string) [16]byte {
 
 // wanted reports whether a picture is still to be done.
 func (s *scoring) wanted(id string) bool {
-	key := hashID(id)
+	key := hashID(nameText(id)) // as the results have it
 	if s.done[key] == 0 {
 		return true
 	}

@@ -120,6 +120,7 @@ signal ends it at once.`,
 	f.BoolVar(&c.page, "page", true, "show a web page at / to try the models; --page=false answers / with a list of what there is")
 	f.BoolVar(&o.Control, "control", false, "let clients load and unload models (the protocol's repository calls)")
 	f.BoolVar(&o.Profiling, "pprof", false, "serve Go's profiles at /debug/pprof/")
+	f.BoolVar(&o.Drift, "drift", false, "compare classifiers' answers with the reference in their files (train --reference, eval --reference), as the metrics resnet_drift_*")
 	f.StringVar(&c.keysFile, "api-keys", "", "file of API keys, a line of resnet serve key for each; clients must show one. A new file is used without a restart")
 	f.StringSliceVar(&o.Origins, "cors", nil, "web sites whose pages may call the server, such as https://example.org; * for all")
 	f.StringVar(&l.Certificate, "tls-cert", "", "PEM file of the certificate, for TLS")
@@ -159,6 +160,9 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 	if err := c.checkListen(); err != nil {
 		return err
 	}
+	for _, name := range unknownVariables(cmd.Flags(), "RESNET_SERVE_", os.Environ()) {
+		c.note("the environment variable %s", name)
+	}
 	o.MaxBatch, o.MaxBody, o.Build = c.batch, int64(c.maxBody)<<20, version().Version
 	if c.page {
 		o.Page = page.Handler()
@@ -184,6 +188,9 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 			return err
 		}
 		o.Models = append(o.Models, src)
+	}
+	if err := checkFree(c.listen.Address); err != nil {
+		return err
 	}
 	saving.Store(true) // the requests in progress are answered after a signal
 	defer saving.Store(false)
@@ -224,6 +231,16 @@ func (c *serveCommand) checkListen() error {
 		return usagef("--tls-client-ca needs TLS: set --tls-cert and --tls-key, too")
 	}
 	return nil
+}
+
+// checkFree returns an error if nothing can listen at an address now, so that it is not
+// found when all models are open. Nothing listens until they are: clients would wait.
+func checkFree(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("--http: %w", err)
+	}
+	return l.Close()
 }
 
 // servingLine is printed when the server listens.
@@ -289,20 +306,30 @@ func (c *serveCommand) logger() error {
 	return nil
 }
 
-var nameOfModel = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]*)(?::([0-9]+))?=(.*)$`)
+var nameOfModel = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]*)(?::([0-9]+))?$`)
+
+// isModel reports whether a --model with an equals sign is a model without a name for
+// clients: a file, NAME@FILE or an address.
+func isModel(text string) bool {
+	_, file, _ := strings.Cut(text, "@")
+	return exists(text) || isAddress(text) || file != "" && exists(file)
+}
 
 // source makes a --model one of the server's.
 func (c *serveCommand) source(text string) (serve.Source, error) {
 	name, number, model := "", "1", text
-	if m := nameOfModel.FindStringSubmatch(text); m != nil && !exists(text) {
-		name, model = m[1], m[3]
-		if m[2] != "" {
+	if before, after, ok := strings.Cut(text, "="); ok && !isModel(text) {
+		m := nameOfModel.FindStringSubmatch(before)
+		if m == nil {
+			return serve.Source{}, usagef("--model %s: %q is not a name that clients can call a model: NAME=MODEL or NAME:VERSION=MODEL has letters, digits, dots, hyphens and underscores in NAME, the first a letter or a digit, and a whole number in VERSION", text, before)
+		}
+		if name, model = m[1], after; m[2] != "" {
 			number = m[2]
 		}
 	}
 	ref, err := parseModel(model)
 	if err != nil {
-		return serve.Source{}, err
+		return serve.Source{}, fmt.Errorf("--model %s: %w", text, err)
 	}
 	if name == "" {
 		name = servedName(ref)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -223,6 +224,11 @@ func TestServeRefusesWrongFlags(t *testing.T) {
 		{"less than a TiB", []string{"--max-body", "9999999"}},
 		{"nonsense", []string{"--model", "nonsense"}},
 		{"both --tls-cert and --tls-key", []string{"--tls-cert", path("cert", "x")}},
+		{`"my photos" is not a name`, []string{"--model", "my photos=m.safetensors"}},
+		{`"x:one" is not a name`, []string{"--model", "x:one=m.safetensors"}},
+		{`"" is not a name`, []string{"--model", "=m.safetensors"}},
+		{`"a/b" is not a name`, []string{"--model", "a/b=resnet18"}},
+		{"--model photos=resnet51: unknown model", []string{"--model", "photos=resnet51"}},
 	} {
 		want := exitUsage
 		if c.want == "no such file" || c.want == "line 1 is not NAME" {
@@ -232,6 +238,26 @@ func TestServeRefusesWrongFlags(t *testing.T) {
 		if code != want || !strings.Contains(errs, c.want) {
 			t.Errorf("%v: code %d, %s%s, must be %d and name %q", c.args, code, out, errs, want, c.want)
 		}
+	}
+}
+
+// A port that is in use is found before models are opened, and unknown variables are
+// named, but for those of Kubernetes.
+func TestServeLooksBeforeItOpens(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	t.Setenv("RESNET_SERVE_QEUE", "5")
+	t.Setenv("RESNET_SERVE_PORT_8080_TCP_ADDR", "10.0.0.1")
+	t.Setenv("RESNET_SERVE_SERVICE_HOST", "10.0.0.1")
+	code, out, errs := exec3(t, "serve", "--http", l.Addr().String(), "--model", filepath.Join(t.TempDir(), "none.safetensors"))
+	if code != exitFailed || out != "" || !strings.Contains(errs, "--http: ") || !strings.Contains(errs, "address already in use") || strings.Contains(errs, "none.safetensors") {
+		t.Errorf("code %d, %s%s", code, out, errs)
+	}
+	if !strings.Contains(errs, "RESNET_SERVE_QEUE belongs to no flag; did you mean RESNET_SERVE_QUEUE?") || strings.Contains(errs, "10.0.0.1") || strings.Contains(errs, "SERVICE") || strings.Contains(errs, "PORT_8080") {
+		t.Error(errs)
 	}
 }
 

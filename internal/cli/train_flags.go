@@ -148,6 +148,8 @@ func (c *trainCommand) settings(cmd *cobra.Command) ([]string, error) {
 		return nil, usagef("--workers %d is below 0 (0 means as many as --threads)", c.workers)
 	case changed("folds") && c.folds < 2:
 		return nil, usagef("--folds %d are too few: give two or more", c.folds)
+	case c.reference && (c.folds > 0 || c.findLR):
+		return nil, usagef("--reference is of one trained model: leave out --folds and --lr-find")
 	case c.folds > 0 && c.findLR:
 		return nil, usagef("--folds and --lr-find exclude each other")
 	}

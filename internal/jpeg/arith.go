@@ -197,25 +197,16 @@ func (d *arithmetic) nextDC(r *reader, c *scanComponent) {
 	c.last += int32(v)
 }
 
-// sequential decodes and dequantizes a block. Bit i of rows is set if row i may
-// have coefficients.
-func (d *arithmetic) sequential(r *reader, b *block, c *scanComponent) (rows uint) {
-	rows = 1
+// sequential decodes a block.
+func (d *arithmetic) sequential(r *reader, b *block, c *scanComponent) {
 	if d.bad {
-		return rows
+		return
 	}
 	if d.nextDC(r, c); d.bad {
-		return rows
+		return
 	}
-	q := &c.quant
-	b[0] = int32(int16(c.last * q[0]))
-	d.nextAC(r, c, 1, blockSize-1, func(zig, v int) {
-		at := unzig[zig]
-		p, wide := coefficient(int32(v), q[zig])
-		b[at] = p
-		rows |= 1<<(at>>3) | wide
-	})
-	return rows
+	b[0] = int16(c.last)
+	d.nextAC(r, c, 1, blockSize-1, func(zig, v int) { b[unzig[zig]] = int16(v) })
 }
 
 // nextAC decodes the coefficients from zig to last, giving those that are not zero
@@ -259,7 +250,7 @@ func (d *arithmetic) nextAC(r *reader, c *scanComponent, zig, last int, found fu
 
 // progressive decodes a band of a block (section G.2).
 func (d *arithmetic) progressive(r *reader, b *block, c *scanComponent, s band) {
-	delta := int32(1) << s.al
+	delta := int16(1) << s.al
 	switch {
 	case s.zigStart == 0 && s.ah != 0: // of which libjpeg reads all, bad or not
 		if d.fixed(r) == 1 {
@@ -268,17 +259,17 @@ func (d *arithmetic) progressive(r *reader, b *block, c *scanComponent, s band) 
 	case d.bad:
 	case s.zigStart == 0:
 		if d.nextDC(r, c); !d.bad {
-			b[0] = c.last << s.al
+			b[0] = int16(c.last << s.al)
 		}
 	case s.ah == 0:
-		d.nextAC(r, c, int(s.zigStart), int(s.zigEnd), func(zig, v int) { b[unzig[zig]] = int32(v) << s.al })
+		d.nextAC(r, c, int(s.zigStart), int(s.zigEnd), func(zig, v int) { b[unzig[zig]] = int16(v << s.al) })
 	default:
 		d.refine(r, b, c, s, delta)
 	}
 }
 
 // refine decodes one more bit of the coefficients of a band (section G.1.3.3).
-func (d *arithmetic) refine(r *reader, b *block, c *scanComponent, s band, delta int32) {
+func (d *arithmetic) refine(r *reader, b *block, c *scanComponent, s band, delta int16) {
 	bins := &d.ac[c.ta]
 	end := s.zigEnd // the last coefficient that is not zero
 	for end > 0 && b[unzig[end]] == 0 {

@@ -9,6 +9,24 @@ const (
 	lookBits = 10
 )
 
+// entry is a code and, if there was room to look at it, the number that follows:
+//
+//   - a number other than zero, for which the upper 16 bits are it, the next 8 are the
+//     value's run of zeros and 1, and the lower ones the bits of code and number;
+//   - else, with zeros in the upper 16 bits, the value and the bits of the code;
+//   - 0 for a longer code.
+type entry uint32
+
+// double is a number of [entry] and what follows it, where that is short, too: another
+// number or the end of the block.
+//
+// From the lowest bit on it has: 8 bits for how many bits all that has; 8 for how far the
+// first number is from the coefficient before, and 8 for the second, counted in zig-zag
+// order; 8 for how far on the next code is, with blockSize added after the end of the
+// block; 16 for the first number and 16 for the second. Without a second number, it is the
+// first one once more. It is 0 if there is no first number.
+type double uint64
+
 const errNoTable = FormatError("uninitialized Huffman table")
 
 // huffman is a Huffman decoder (annex C).
@@ -17,12 +35,12 @@ type huffman struct {
 	// look has, for the next bits, the value << 8 | the code's length, or 0 if
 	// the code is longer.
 	look [1 << lookBits]uint16
-	// quick is look for AC coefficients of sequential files, with the
-	// coefficient that follows the code where that is short: coefficient << 16 |
-	// zeros before it << 8 | bits of both; 0 where look must help. The end of the
-	// block is very many zeros.
-	quick [1 << lookBits]uint32
-	ready bool // quick is made
+	// quick is look with the number that follows the code, where both are short: for
+	// sequential files, so as to have a coefficient by one step.
+	quick [1 << lookBits]entry
+	// twice is quick for AC coefficients, with the code behind the first one.
+	twice [1 << lookBits]double
+	ready bool // quick and twice are made
 
 	vals     [maxValues]uint8 // sorted by code
 	minCodes [maxCodeLength]int32
@@ -82,13 +100,13 @@ func (h *huffman) build(spec []byte) {
 		code = (code + int32(k)) << 1
 		index += int32(k)
 	}
-	for bits := range h.look {
-		h.look[bits] = 0
-		for i := range lookBits {
-			if code := int32(bits >> (lookBits - 1 - i)); code <= h.maxCodes[i] {
-				h.look[bits] = uint16(h.value(i, code))<<8 | uint16(i+1)
-				break
-			}
+	clear(h.look[:])
+	at := 0
+	for i := range lookBits {
+		// All that begins with a code of i+1 bits, up to the largest one.
+		shift := lookBits - 1 - i
+		for end := min(int(h.maxCodes[i]+1)<<shift, len(h.look)); at < end; at++ {
+			h.look[at] = uint16(h.value(i, int32(at>>shift)))<<8 | uint16(i+1)
 		}
 	}
 }
@@ -100,26 +118,49 @@ func (h *huffman) value(i int, code int32) uint8 {
 	return h.vals[uint8(h.first[i]+code-h.minCodes[i])]
 }
 
-// prepare makes quick.
-func (h *huffman) prepare() {
+// prepare makes quick and, of a table of the class acTable, twice.
+func (h *huffman) prepare(class uint8) {
 	if h.ready {
 		return
 	}
 	h.ready = true
 	for bits, e := range h.look {
-		h.quick[bits] = 0
 		length, value := uint(e&0xff), uint(e>>8)
 		run, size := value>>4, value&0x0f
-		switch {
-		case length == 0:
-		case value == 0: // the end of the block
-			h.quick[bits] = uint32(blockSize<<8 | length)
-		case size > 0 && length+size <= lookBits:
+		h.quick[bits] = entry(e)
+		if size > 0 && length+size <= lookBits {
 			v := extend(uint32(bits)>>(lookBits-length-size)&(1<<size-1), size)
-			h.quick[bits] = uint32(v)<<16 | uint32(run<<8|length+size)
+			h.quick[bits] = entry(uint32(v)<<16 | uint32((run+1)<<8|length+size))
 		}
 	}
+	if class == dcTable {
+		return
+	}
+	for bits, e := range h.quick {
+		h.twice[bits] = 0
+		if !e.number() {
+			continue
+		}
+		n, at := uint64(e&0xff), uint64(e>>8&0xff)
+		at2, next, v2 := at, at, e>>16
+		second := h.quick[bits<<n&(1<<lookBits-1)]
+		if n2 := uint64(second & 0xff); second != 0 && n+n2 <= lookBits {
+			switch {
+			case second.number():
+				n += n2
+				at2 += uint64(second >> 8 & 0xff)
+				next, v2 = at2, second>>16
+			case second>>8 == 0: // the end of the block
+				n += n2
+				next += blockSize
+			}
+		}
+		h.twice[bits] = double(n | at<<8 | at2<<16 | next<<24 | uint64(e>>16)<<32 | uint64(v2)<<48)
+	}
 }
+
+// number reports whether e has a number.
+func (e entry) number() bool { return e>>16 != 0 }
 
 // symbol returns the next Huffman-coded value.
 func (r *reader) symbol(h *huffman) (uint8, error) {

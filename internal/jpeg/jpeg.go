@@ -1,8 +1,7 @@
-// Package jpeg decodes JPEG files to the same values as image/jpeg of the standard
-// library, but faster and without garbage. On request it decodes only a part of
-// the picture, or the picture at a half, a quarter or an eighth of its size, which
-// skips most of the inverse transform (like libjpeg's scale_denom and Pillow's
-// Image.draft).
+// Package jpeg decodes JPEG files to the same values as libjpeg-turbo, and so Pillow,
+// without garbage. On request it decodes only a part of the picture, or the picture at a
+// half, a quarter or an eighth of its size, which skips most of the inverse transform
+// (like libjpeg's scale_denom and Pillow's Image.draft).
 //
 // It reads what libjpeg-turbo reads of 8 bits: sequential and progressive files
 // with Huffman or arithmetic coding, and lossless files with Huffman coding, in
@@ -12,10 +11,10 @@
 // marker, and what is missing is gray. A file that ends before its data do is an
 // error; one that lacks only its last marker is not.
 //
-// The reading of markers, scans and the 8x8 inverse transform are derived from
-// image/jpeg, Copyright 2009 The Go Authors, under the license in LICENSE here.
-// The smaller inverse transforms compute the same as jidctred.c of the Independent
-// JPEG Group.
+// The reading of markers and scans is derived from image/jpeg, Copyright 2009 The Go
+// Authors, under the license in LICENSE here. The inverse transforms compute the same as
+// jidctint.c and jidctred.c of the Independent JPEG Group do in libjpeg-turbo on
+// amd64, also of coefficients that are out of range.
 package jpeg
 
 import (
@@ -48,7 +47,7 @@ type component struct {
 	pix    []uint8
 	coeffs []block // of a progressive file, between scans
 	seen   bool    // a scan had it
-	quant  block   // the quantization table, in zig-zag order, as it was at the first scan
+	quant  block   // the quantization table as it was at the first scan
 	// lowest is, in a progressive file, the lowest bit that is known of each
 	// coefficient in zig-zag order, or -1.
 	lowest [blockSize]int8
@@ -103,10 +102,11 @@ type Decoder struct {
 
 	comp   [maxComponents]component
 	huff   [maxTc + 1][maxTh + 1]huffman
-	quant  [maxTq + 1]block // in zig-zag order
-	tables [maxTq + 1]bool  // quant is defined
-	eobRun uint16           // section G.1.2.2
+	quant  [maxTq + 1]block
+	tables [maxTq + 1]bool // quant is defined
+	eobRun uint16          // section G.1.2.2
 	arith  arithmetic
+	work   block // of a sequential file; zeros between blocks
 
 	picture Picture
 	planes  [maxComponents]Plane
@@ -168,6 +168,7 @@ func (d *Decoder) Decode(data []byte, opt Options) (*Picture, error) {
 func (d *Decoder) decode(data []byte, configOnly bool) error {
 	d.bits = reader{data: data}
 	d.frame = frame{}
+	d.work = block{}
 	d.eobRun = 0
 	d.tables = [maxTq + 1]bool{}
 	for c := range d.huff {
@@ -387,11 +388,11 @@ func (d *Decoder) quantTables(b []byte) error {
 		if len(b) < blockSize<<wide {
 			return FormatError("DQT has wrong length")
 		}
-		for i := range d.quant[tq] {
+		for i, at := range unzig[:blockSize] {
 			if wide == 0 {
-				d.quant[tq][i] = int32(b[i])
+				d.quant[tq][at] = int16(b[i])
 			} else {
-				d.quant[tq][i] = int32(b[2*i])<<8 | int32(b[2*i+1])
+				d.quant[tq][at] = int16(b[2*i])<<8 | int16(b[2*i+1])
 			}
 		}
 		d.tables[tq] = true

@@ -10,19 +10,9 @@ func (d *Decoder) reconstruct() {
 		if !c.seen {
 			continue
 		}
-		q := &c.quant
 		for by := c.by0; by < min(c.by1, c.bh); by++ {
 			for bx := c.bx0; bx < min(c.bx1, c.bw); bx++ {
-				b := &c.coeffs[by*mxx*c.h+bx]
-				rows := uint(0)
-				for zig := range blockSize {
-					if at := unzig[zig]; b[at] != 0 {
-						p, wide := coefficient(b[at], q[zig])
-						b[at] = p
-						rows |= 1<<(at>>3) | wide
-					}
-				}
-				c.store(b, rows|1, bx, by)
+				c.store(&c.coeffs[by*mxx*c.h+bx], false, bx, by)
 			}
 		}
 	}

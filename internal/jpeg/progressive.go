@@ -28,7 +28,7 @@ func (d *Decoder) progressive(b *block, c *scanComponent, s band) error {
 			return err
 		}
 		c.last += delta
-		b[0] = c.last << s.al
+		b[0] = int16(c.last << s.al)
 	}
 	if zig <= s.zigEnd && d.eobRun > 0 {
 		d.eobRun--
@@ -52,13 +52,13 @@ func (d *Decoder) progressive(b *block, c *scanComponent, s band) error {
 		if err != nil {
 			return err
 		}
-		b[at(zig)] = v << s.al
+		b[unzig[zig]] = int16(v << s.al)
 	}
 	return nil
 }
 
 // refine reads one more bit of a band of a block (section G.1.2).
-func (d *Decoder) refine(b *block, h *huffman, zig, zigEnd, delta int32) error {
+func (d *Decoder) refine(b *block, h *huffman, zig, zigEnd int32, delta int16) error {
 	r := &d.bits
 	if zig == 0 {
 		bit, err := r.get(1)
@@ -74,7 +74,7 @@ func (d *Decoder) refine(b *block, h *huffman, zig, zigEnd, delta int32) error {
 			if err != nil {
 				return err
 			}
-			run, size, z := uint(value>>4), value&0x0f, int32(0)
+			run, size, z := uint(value>>4), value&0x0f, int16(0)
 			switch size {
 			case 0:
 				if run != 0x0f {
@@ -97,7 +97,7 @@ func (d *Decoder) refine(b *block, h *huffman, zig, zigEnd, delta int32) error {
 				return err
 			}
 			if z != 0 {
-				b[at(zig)] = z
+				b[unzig[zig]] = z
 			}
 		}
 	}
@@ -111,7 +111,7 @@ func (d *Decoder) refine(b *block, h *huffman, zig, zigEnd, delta int32) error {
 
 // refineNonZeroes refines coefficients that are not zero, in zig-zag order, up
 // to the zero after zeros others, or to the end if zeros is below 0.
-func (d *Decoder) refineNonZeroes(b *block, zig, zigEnd, zeros, delta int32) (int32, error) {
+func (d *Decoder) refineNonZeroes(b *block, zig, zigEnd, zeros int32, delta int16) (int32, error) {
 	for ; zig <= zigEnd; zig++ {
 		at := unzig[zig]
 		if b[at] == 0 {
@@ -135,7 +135,3 @@ func (d *Decoder) refineNonZeroes(b *block, zig, zigEnd, zeros, delta int32) (in
 	}
 	return zig, nil
 }
-
-// at returns where in a block a coefficient lies. Damaged files go beyond the last
-// one, which libjpeg then overwrites.
-func at(zig int32) int { return int(unzig[min(zig, blockSize-1)]) }

@@ -2,8 +2,8 @@ package jpeg
 
 import "fmt"
 
-// unzig is where in a block the n-th coefficient in zig-zag order lies. It is
-// longer than a block so that an index of 7 bits is within it.
+// unzig is where in a block the n-th coefficient in zig-zag order lies. Damaged files
+// go beyond the last one, which libjpeg then overwrites.
 var unzig = [2 * blockSize]uint8{
 	0, 1, 8, 16, 9, 2, 3, 10,
 	17, 24, 32, 25, 18, 11, 4, 5,
@@ -13,6 +13,8 @@ var unzig = [2 * blockSize]uint8{
 	29, 22, 15, 23, 30, 37, 44, 51,
 	58, 59, 52, 45, 38, 31, 39, 46,
 	53, 60, 61, 54, 47, 55, 62, 63,
+	63, 63, 63, 63, 63, 63, 63, 63,
+	63, 63, 63, 63, 63, 63, 63, 63,
 }
 
 // maxScans is far above what encoders write: 10 by libjpeg's, some dozens by those that
@@ -30,6 +32,9 @@ type scanComponent struct {
 	td, ta  uint8
 	context int
 }
+
+// maxLowBit is the most bits that a scan of a progressive file leaves for later.
+const maxLowBit = 13
 
 // band is what of the coefficients a scan has (section G.1.1.1): from zigStart
 // to zigEnd in zig-zag order, the bits from al up, the first time (ah is 0) or
@@ -82,7 +87,7 @@ func (d *Decoder) scan(n int) error {
 			return FormatError("bad spectral selection bounds")
 		case b.zigStart != 0 && nComp != 1:
 			return FormatError("progressive AC coefficients for more than one component")
-		case b.ah != 0 && b.ah != b.al+1:
+		case b.ah != 0 && b.ah != b.al+1, b.al > maxLowBit:
 			return FormatError("bad successive approximation values")
 		}
 	}
@@ -169,7 +174,8 @@ func (d *Decoder) begin(comps []scanComponent, b band) error {
 			// A frame of Motion JPEG means the tables of annex K.
 			c.dc.setDefault(dcTable, c.td)
 			c.ac.setDefault(acTable, c.ta)
-			c.ac.prepare()
+			c.dc.prepare(dcTable)
+			c.ac.prepare(acTable)
 		}
 		if needDC := f.lossless || b.zigStart == 0 && b.ah == 0; needDC && !c.dc.defined {
 			return errNoTable
@@ -313,93 +319,20 @@ func (d *Decoder) block(c *scanComponent, s band, bx, by, perRow int, blank bool
 		}
 		return d.progressive(b, c, s)
 	}
-	var b block
-	var rows uint
+	b := &d.work
+	flat := blank
 	var err error
 	switch {
 	case d.frame.arithmetic:
-		rows = d.arith.sequential(&d.bits, &b, c)
-		err = d.arith.err(&d.bits)
-	case blank:
-		rows = 1
-	default:
-		rows, err = d.sequential(&b, c)
+		d.arith.sequential(&d.bits, b, c)
+		flat, err = false, d.arith.err(&d.bits)
+	case !blank:
+		flat, err = d.sequential(b, c)
 	}
 	if err == nil && bx >= c.bx0 && bx < c.bx1 && by >= c.by0 && by < c.by1 {
-		c.store(&b, rows, bx, by)
+		c.store(b, flat, bx, by)
+		return nil
 	}
+	*b = block{}
 	return err
-}
-
-// sequential reads and dequantizes a whole block (section F.2.2). Bit i of rows is
-// set if row i may have coefficients. Products are of 16 bits, as in libjpeg-turbo,
-// which matters for damaged files only.
-func (d *Decoder) sequential(b *block, c *scanComponent) (rows uint, err error) {
-	r, q := &d.bits, &c.quant
-	size, err := r.symbol(c.dc)
-	if err != nil {
-		return 0, err
-	}
-	if size > 16 {
-		return 0, UnsupportedError("excessive DC component")
-	}
-	delta, err := r.extended(uint(size))
-	if err != nil {
-		return 0, err
-	}
-	c.last += delta
-	b[0] = int32(int16(c.last * q[0]))
-	rows = 1
-	ac := c.ac
-	acc, n := r.acc, r.n
-	for zig := uint(1); zig < blockSize; zig++ {
-		if n < 32 {
-			r.acc, r.n = acc, n
-			r.fill()
-			acc, n = r.acc, r.n
-		}
-		e := ac.quick[acc>>(64-lookBits)]
-		k, to := uint(e&0xff), zig+uint(e>>8&0xff)
-		if k != 0 && k <= n && (to < blockSize || e>>8&0xff == blockSize) {
-			acc <<= k
-			n -= k
-			if zig = to; zig >= blockSize {
-				break
-			}
-			at := unzig[zig]
-			b[at&63] = int32(e) >> 16 * q[zig]
-			rows |= 1 << (at >> 3)
-			continue
-		}
-		r.acc, r.n = acc, n
-		value, err := r.symbol(ac)
-		if err != nil {
-			return 0, err
-		}
-		run, size := uint(value>>4), uint(value&0x0f)
-		if size == 0 && run != 0x0f {
-			return rows, nil
-		}
-		if zig += run; size == 0 { // sixteen zeros
-			acc, n = r.acc, r.n
-			continue
-		}
-		v, err := r.extended(size)
-		if err != nil {
-			return 0, err
-		}
-		acc, n = r.acc, r.n
-		if zig = min(zig, blockSize); zig == blockSize { // damaged: libjpeg stores it last
-			p, wide := coefficient(v, q[blockSize-1])
-			b[blockSize-1] = p
-			rows |= 1<<7 | wide
-			break
-		}
-		at := unzig[zig]
-		p, wide := coefficient(v, q[zig])
-		b[at&63] = p
-		rows |= 1<<(at>>3) | wide
-	}
-	r.acc, r.n = acc, n
-	return rows, nil
 }

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"hash/crc32"
 	"io"
 
 	"github.com/resnet-go/resnet/internal/steadyfile"
@@ -67,7 +68,7 @@ func (x *external) deferred(t *tensorProto, r role) (*tensor.Tensor, error) {
 	}
 	src, path, elem, name := x.src, x.path, t.elem, t.name
 	return tensor.Deferred(func(dst []float32) error {
-		if err := readFloats(src, int64(at), elem, dst); err != nil {
+		if err := readFloats(src, int64(at), elem, dst, ""); err != nil {
 			return fmt.Errorf("%s: tensor %q: %w", path, name, err)
 		}
 		return nil
@@ -81,9 +82,9 @@ func (x *external) deferredOutside(t *tensorProto, shape tensor.Shape) (*tensor.
 		return nil, fmt.Errorf("tensor %q: %w", t.name, err)
 	}
 	x.kept[location] = true
-	elem, name := t.elem, t.name
+	elem, name, sum := t.elem, t.name, x.sums[t.name]
 	return tensor.Deferred(func(dst []float32) error {
-		if err := readFloats(f, offset, elem, dst); err != nil {
+		if err := readFloats(f, offset, elem, dst, sum); err != nil {
 			return fmt.Errorf("%s: tensor %q: %w", f.Name(), name, err)
 		}
 		return nil
@@ -91,15 +92,19 @@ func (x *external) deferredOutside(t *tensorProto, shape tensor.Shape) (*tensor.
 }
 
 // readFloats reads elements that lie in a file from at on: floats, or integers of
-// a byte.
-func readFloats(r io.ReaderAt, at int64, elem elemType, dst []float32) error {
+// a byte. sum is the checksum of their bytes, "" for none.
+func readFloats(r io.ReaderAt, at int64, elem elemType, dst []float32, sum string) error {
 	size := elem.bytes()
+	var have uint32
 	chunk := make([]byte, min(len(dst)*size, 128<<10))
 	for len(dst) > 0 {
 		n := min(len(dst), len(chunk)/size)
 		b := chunk[:n*size]
 		if _, err := r.ReadAt(b, at); err != nil {
 			return err
+		}
+		if sum != "" {
+			have = crc32.Update(have, castagnoli, b)
 		}
 		if elem.isFloat() {
 			(&static{elem: elem, f: dst[:n]}).fill(b)
@@ -110,5 +115,8 @@ func readFloats(r io.ReaderAt, at int64, elem elemType, dst []float32) error {
 		}
 		dst, at = dst[n:], at+int64(len(b))
 	}
-	return steadyfile.Check(r)
+	if err := steadyfile.Check(r); err != nil || sum == "" || sum == sumText(have) {
+		return err
+	}
+	return ErrChecksum
 }

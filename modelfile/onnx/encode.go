@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"encoding/binary"
+	"hash/crc32"
 	"io"
 	"math"
 	"strconv"
@@ -180,10 +181,11 @@ func (t *tensorProto) encode() *chunks {
 }
 
 // detach moves the tensors of 1 KB and more out of the model, each to a page of
-// its own so that the file can be mapped into memory.
-func (m *modelProto) detach(file string) *chunks {
+// its own so that the file can be mapped into memory. It returns the other file, and
+// the checksums of its tensors.
+func (m *modelProto) detach(file string) (out *chunks, sums map[string]string) {
 	const page = 4096
-	out := &chunks{}
+	out, sums = &chunks{}, map[string]string{}
 	for _, t := range m.graph.initializers {
 		if len(t.raw) < 1024 {
 			continue
@@ -196,9 +198,10 @@ func (m *modelProto) detach(file string) *chunks {
 			{"location", file}, {"offset", strconv.Itoa(out.size)}, {"length", strconv.Itoa(len(t.raw))},
 		}
 		out.bytes(t.raw)
+		sums[t.name] = sumText(crc32.Checksum(t.raw, castagnoli))
 		t.raw = nil
 	}
-	return out
+	return out, sums
 }
 
 func rawFloats(x []float32) []byte {

@@ -68,15 +68,20 @@ func Save(path string, m nn.Module, opt SaveOptions) error {
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
+	var outside map[string]string
 	if opt.External {
 		side := filepath.Base(path) + ".data"
-		data := p.detach(side)
+		var data *chunks
+		data, outside = p.detach(side)
 		err := atomicfile.Write(filepath.Join(filepath.Dir(path), side), func(w io.Writer) error { return data.write(w) })
 		if err != nil {
 			return err
 		}
 	}
-	b := p.encode()
+	b, err := p.sealed(outside)
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
 	if b.size > MaxFileSize {
 		return fmt.Errorf("cannot write %s: the model has %d bytes, and an ONNX file at most %d: keep the tensors outside (SaveOptions.External)", path, b.size, MaxFileSize)
 	}
@@ -92,7 +97,11 @@ func Write(w io.Writer, m nn.Module, opt SaveOptions) error {
 	if err != nil {
 		return err
 	}
-	return p.encode().write(w)
+	b, err := p.sealed(nil)
+	if err != nil {
+		return err
+	}
+	return b.write(w)
 }
 
 // exporter writes the nodes of a graph as nodes of a file.

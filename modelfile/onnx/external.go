@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"hash/crc32"
 	"io"
 	"path/filepath"
 	"strconv"
@@ -15,7 +16,9 @@ import (
 type external struct {
 	dir   string // "" if the model did not come from a file
 	files map[string]*steadyfile.File
-	kept  map[string]bool // files from which deferred tensors are read later
+	kept  map[string]bool   // files from which deferred tensors are read later
+	sums  map[string]string // checksums of tensors in other files, of a file of ours
+	skip  bool              // compares no checksums
 
 	// Of a model whose large weights stay in its file.
 	data []byte      // the whole file
@@ -87,6 +90,9 @@ func (x *external) read(t *tensorProto, need int64) ([]byte, error) {
 	b := make([]byte, need)
 	if _, err := f.ReadAt(b, offset); err != nil {
 		return nil, fmt.Errorf("external data: %s: %w", location, err)
+	}
+	if sum := x.sums[t.name]; sum != "" && sum != sumText(crc32.Checksum(b, castagnoli)) {
+		return nil, fmt.Errorf("external data: %s: %w", location, ErrChecksum)
 	}
 	return b, nil
 }

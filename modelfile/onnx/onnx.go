@@ -99,6 +99,9 @@ type ReadOptions struct {
 	// method Check() error, which reports that the file has changed since it was
 	// opened, reading weights calls it.
 	Deferred bool
+	// SkipChecksums does not compare the checksums that [Save] writes, which otherwise
+	// are an error that wraps [ErrChecksum] if they do not match.
+	SkipChecksums bool
 }
 
 // Read reads a model of size bytes from r. An error names the file, if
@@ -117,7 +120,7 @@ func read(r io.ReaderAt, size int64, opt ReadOptions) (*Model, error) {
 	}
 	var data []byte
 	ext := newExternal()
-	ext.path = opt.Path
+	ext.path, ext.skip = opt.Path, opt.SkipChecksums
 	defer ext.close()
 	if opt.Path != "" {
 		ext.dir = filepath.Dir(opt.Path)
@@ -144,6 +147,9 @@ func Decode(data []byte) (*Model, error) { return decode(data, newExternal()) }
 
 func decode(data []byte, ext *external) (*Model, error) {
 	proto, err := (&decoder{}).model(data)
+	if err == nil && !ext.skip {
+		ext.sums, err = proto.checkFile(data)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}
@@ -325,7 +331,9 @@ func (m *Model) Producer() string { return strings.TrimSpace(m.proto.producer + 
 func (m *Model) Metadata() map[string]string {
 	out := map[string]string{}
 	for _, e := range m.proto.metadata {
-		out[e.key] = e.value
+		if e.key != checksumKey {
+			out[e.key] = e.value
+		}
 	}
 	return out
 }

@@ -1,16 +1,20 @@
 """Throughput and latency of resnet serve beside other servers, on one machine, alternating.
 
-    python measure.py --resnet ./resnet --photo photo.jpg --models resnet18=resnet18.pth,resnet50=resnet50.pth
+    python measure.py --resnet ./resnet --photo photo.jpg --models resnet50=resnet50.pth,embedded
 
 --models has the names of torchvision's networks with files of weights (random ones will do), and
 embedded for the model inside the program. --python has FastAPI, uvicorn, LitServe, onnxruntime and
-Pillow; --triton-python has nvidia-pytriton. All servers have --threads threads and stay up while
+Pillow; --triton-python has nvidia-pytriton, --mlserver-python MLServer. All servers have --threads threads and stay up while
 they take turns, so a change of the machine's speed meets all of them. Every answer is compared with
 the first of its server, and the classes of servers with each other. 1 client shows the latency, many
-clients the throughput. --seconds, --rounds and the numbers of models, servers and clients make the time:
-with the defaults, two networks and the embedded model take about ten minutes.
+clients the throughput. --seconds, --rounds and the numbers of models, servers and clients make the time,
+which is printed first: with the defaults, two models take about eleven minutes. --dry prints it and ends.
 
 resnet-single has no batches, resnet-anybits lets batches have algorithms of their own.
+
+Before and after the servers of a model, resnet bench measures the network alone. The share of its
+pictures per second that the server answers is printed, for one client of those at batch 1, for more
+at the largest batch (resnet-single: at batch 1). Decoding the photo is not in bench's time.
 
 The last table is where the time of our requests goes: by the server's statistics.
 """
@@ -32,15 +36,17 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--resnet", required=True, help="the program")
 parser.add_argument("--photo", required=True, help="a JPEG")
 parser.add_argument("--models", default="embedded", help="NAME=FILE.pth, or embedded; separated by commas")
-parser.add_argument("--servers", default="resnet,resnet-single,fastapi,litserve,pytriton")
-parser.add_argument("--clients", default="1,8")
+parser.add_argument("--servers", default="resnet,resnet-single,fastapi,litserve,pytriton,mlserver")
+parser.add_argument("--clients", default="1,8,32")
 parser.add_argument("--seconds", type=float, default=6, help="of each turn")
-parser.add_argument("--rounds", type=int, default=3)
+parser.add_argument("--rounds", type=int, default=2)
+parser.add_argument("--dry", action="store_true", help="print how long it takes, and end")
 parser.add_argument("--threads", default="2")
 parser.add_argument("--batch", default="8", help="largest batch of servers that have batches")
 parser.add_argument("--port", type=int, default=8400)
 parser.add_argument("--python", default=sys.executable)
 parser.add_argument("--triton-python", help="the default is --python")
+parser.add_argument("--mlserver-python", help="the default is --python")
 parser.add_argument("--load", help="the load generator; built from load if not given")
 parser.add_argument("--json", help="file for the numbers of all turns")
 args = parser.parse_args()
@@ -67,11 +73,11 @@ class Server:
             command = [args.resnet, "serve", "--http", f"127.0.0.1:{port}", "--threads", args.threads, "--batch", "1" if kind == "resnet-single" else args.batch, "--log", "none", "--model", model["ours"]] + model["flags"] + (["--same-bits=false"] if kind == "resnet-anybits" else [])
             self.post, self.ready = base + "/v1/classify?topk=1", base + "/v2/health/ready"
         else:
-            python = (args.triton_python or args.python) if kind == "pytriton" else args.python
+            python = {"pytriton": args.triton_python, "mlserver": args.mlserver_python}.get(kind) or args.python
             command = [python, os.path.join(HERE, kind + "_server.py"), model["onnx"], str(port), args.threads] + ([] if kind == "fastapi" else [args.batch])
             env |= {"PREPROCESS": json.dumps(model["preprocess"]), "OMP_NUM_THREADS": args.threads}
-            self.post = base + ("/v2/models/m/infer" if kind == "pytriton" else "/classify")
-            self.ready = base + {"fastapi": "/openapi.json", "litserve": "/health", "pytriton": "/v2/models/m"}[kind]
+            self.post = base + ("/v2/models/m/infer" if kind in ("pytriton", "mlserver") else "/classify")
+            self.ready = base + {"fastapi": "/openapi.json", "litserve": "/health", "pytriton": "/v2/models/m", "mlserver": "/v2/models/m/ready"}[kind]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True)
 
@@ -87,7 +93,7 @@ class Server:
             raise SystemExit(f"{self.kind} does not start:\n{log.read()[-3000:]}")
 
     def load(self, clients, seconds, warm):
-        out = subprocess.run([load, "-url", self.post, "-clients", str(clients), "-seconds", str(seconds), "-warm", str(warm)] + ({"pytriton": ["-raw"], "litserve": ["-json"]}.get(self.kind, [])) + [args.photo], check=True, stdout=subprocess.PIPE)
+        out = subprocess.run([load, "-url", self.post, "-clients", str(clients), "-seconds", str(seconds), "-warm", str(warm)] + ({"pytriton": ["-raw"], "litserve": ["-json"], "mlserver": ["-v2"]}.get(self.kind, [])) + [args.photo], check=True, stdout=subprocess.PIPE)
         return json.loads(out.stdout)
 
     def stages(self):
@@ -118,6 +124,13 @@ def prepare(spec):
     return {"name": name, "ours": own, "flags": [], "onnx": onnx, "preprocess": json.loads(raw)}
 
 
+def bench(model):
+    """Pictures per second of the network alone, by batch: of the embedded model's file, or random weights."""
+    network = model["ours"] if model["name"] == "embedded" else model["name"]
+    out = subprocess.run([args.resnet, "bench", network, "--batch", ",".join(sorted({"1", args.batch})), "--threads", args.threads, "--rounds", "3", "--seconds", "0.7", "--json"], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return {m["batch"]: m["ours"]["images_per_s"] for m in json.loads(out.stdout)}
+
+
 def table(title, head, rows):
     print(f"\n{title}\n")
     widths = [max(len(str(r[i])) for r in [head, *rows]) for i in range(len(head))]
@@ -126,6 +139,11 @@ def table(title, head, rows):
     sys.stdout.flush()
 
 
+counts = [len(getattr(args, name).split(",")) for name in ("models", "servers", "clients")]
+expected = counts[0] * (counts[1] * counts[2] * (args.rounds * (args.seconds + 0.8) + 0.7) + 15 + 5 * counts[1])
+print(f"this takes about {expected / 60:.0f} minutes", flush=True)
+if args.dry:
+    sys.exit(0)
 load = args.load or os.path.join(work.name, "load")
 if not args.load:
     run("go", "build", "-C", os.path.join(HERE, "load"), "-o", load, ".")
@@ -133,6 +151,7 @@ failed, everything = False, []
 for spec in args.models.split(","):
     model = prepare(spec)
     servers, results, shares = [], {}, []
+    alone = [bench(model)]
     try:
         for i, kind in enumerate(args.servers.split(",")):
             servers.append(Server(kind, args.port + 10 * i, model))
@@ -152,6 +171,7 @@ for spec in args.models.split(","):
     finally:
         for s in servers:
             s.stop()
+    alone.append(bench(model))
     classes = {kind: r[0]["class"] for (kind, _), r in results.items()}
     rows = []
     for (kind, clients), turns in results.items():
@@ -166,6 +186,13 @@ for spec in args.models.split(","):
         if ours and peers:
             a, b = max(ours, key=best.get), max(peers, key=best.get)
             print(f"{clients} clients: {a} {best[a] / best[b]:.2f} times the throughput of {b}")
+    rows = []
+    for (kind, clients), turns in results.items():
+        if kind.startswith("resnet"):
+            batch = 1 if clients == 1 or kind == "resnet-single" else int(args.batch)
+            network = max(a[batch] for a in alone)
+            rows.append([kind, clients, batch, f"{network:.1f}", " and ".join(f"{a[batch]:.1f}" for a in alone), f"{max(t['answered_per_s'] for t in turns) / network:.2f}"])
+    table(f"{model['name']}: answers beside the pictures of resnet bench, best of all turns", ["server", "clients", "batch", "bench per s", "before and after", "share"], rows)
     # Labels are names in ours and indices in the others, unless the file has no names.
     if len({classes[k] for k in ours}) > 1 or len({classes[k] for k in peers}) > 1:
         print("the servers give the photo different classes:", classes)

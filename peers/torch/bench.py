@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Images per second of PyTorch on this machine's CPU; ../protocol.py tells how to drive it.
 
-Training: a step of forward, cross entropy, backward and SGD with momentum on a
-fixed batch. Inference: a forward pass. Each can be done in several ways
+Training: a step of forward, cross entropy (or a detector's losses), backward and SGD
+with momentum on a fixed batch. Inference: a forward pass. Each can be done in several ways
 (--variant): eager in channels last; torch.compile of the same (needs a C++
 compiler); for inference also TorchScript by optimize_for_inference. Without
 --variant each is tried in a process of its own, so that it does not count in
@@ -42,6 +42,33 @@ def choose(args):
     return max(speed, key=speed.get), speed
 
 
+def training(model, x, variant):
+    """The loss of a step as a function; what programs compare, unless it is the first
+    loss; the rate. What is drawn at random in training is different in each program,
+    so networks with dropout and detectors are compared by their logits."""
+    import torch
+    import torch.nn.functional as F
+    compiled = torch.compile if variant == "compile" else lambda f: f
+    model.eval()
+    if hasattr(model, "objects"):
+        model.freeze_norms()
+        with torch.no_grad():
+            first = model.outputs(x)
+        net, targets = model.net, model.objects(x)
+        net.backbone = compiled(net.backbone)  # what comes after it depends on the objects found
+        return lambda: sum(net(list(x), targets).values()), first, 1e-4
+    with torch.no_grad():
+        logits = model(x)
+    labels = torch.Size((len(x), *logits.shape[2:]))  # of pictures, or of their pixels
+    y = (torch.arange(labels.numel()) * 7 % logits.shape[1]).reshape(labels)
+    first = logits if any(isinstance(m, torch.nn.Dropout) and m.p > 0 for m in model.modules()) else None
+    if hasattr(model, "loss"):
+        loss = compiled(model.loss)
+        return lambda: loss(x, y), first, 1e-3
+    net = compiled(model)
+    return lambda: F.cross_entropy(net(x), y), first, 1e-3
+
+
 def main():
     p = protocol.flags(("infer", "train"))
     p.add_argument("--variant", choices=sorted(TITLES), default=os.environ.get("PEER_TORCH_VARIANT") or None,
@@ -50,7 +77,6 @@ def main():
     os.environ["OMP_NUM_THREADS"] = str(args.threads)  # before torch reads it
     variant, tried = (args.variant, {}) if args.variant else choose(args)
     import torch
-    import torch.nn.functional as F
     from peer_models import build
 
     warnings.filterwarnings("ignore")
@@ -65,21 +91,17 @@ def main():
     if variant != "script":
         x = x.to(memory_format=torch.channels_last)
     if args.mode == "train":
-        with torch.no_grad():
-            logits = model.eval()(x[:1]).shape
+        loss_of, first, rate = training(model, x, variant)
         model.train()
-        labels = torch.Size((args.batch, *logits[2:]))  # of pictures, or of their pixels
-        y = (torch.arange(labels.numel()) * 7 % logits[1]).reshape(labels)
-        opt = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
-        forward = torch.compile(model) if variant == "compile" else model
+        opt = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=5e-4)
 
         def step():
             opt.zero_grad(set_to_none=True)
-            loss = F.cross_entropy(forward(x), y)
+            loss = loss_of()
             loss.backward()
             opt.step()
             return loss
-        protocol.write_output(args, step().detach().numpy())
+        protocol.write_output(args, (step() if first is None else first).detach().numpy())
         protocol.serve(args, info, step)
         return
 
@@ -89,7 +111,10 @@ def main():
         if variant == "compile":
             import torch._inductor.config as inductor
             inductor.freezing = True
-            model = torch.compile(model)
+            if hasattr(model, "objects"):
+                model.net.backbone = torch.compile(model.net.backbone)
+            else:
+                model = torch.compile(model)
         elif variant == "script":
             model = torch.jit.optimize_for_inference(torch.jit.trace(model, x))
         for _ in range(3):  # TorchScript and compile optimize in their first calls

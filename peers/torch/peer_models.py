@@ -4,16 +4,21 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 import torchvision
+from torchvision.ops.misc import FrozenBatchNorm2d
 
 from resnet_cifar import CifarResNet, init_
 
 
 class Pixels(nn.Module):
-    """A segmentation network without its auxiliary classifier, which only training needs: logits [N, classes, H, W]."""
+    """A segmentation network: logits [N, classes, H, W]; in training also those of its auxiliary classifier."""
 
     def __init__(self, net):
         super().__init__()
         self.net = net
+
+    def loss(self, x, y):
+        out = self.net(x)
+        return F.cross_entropy(out["out"], y) + 0.5 * F.cross_entropy(out["aux"], y)
 
     def load_state_dict(self, state):
         return self.net.load_state_dict(state)
@@ -34,6 +39,30 @@ class Objects(nn.Module):
 
     def forward(self, x):
         return self.net([x[0]])[0]
+
+    def objects(self, x):
+        """Six objects of each picture, as internal/cli/bench/detector_train.go has them."""
+        h, w = x.shape[-2:]
+        boxes, masks = [], torch.zeros(6, h, w, dtype=torch.uint8)
+        for k in range(6):
+            x0, y0 = w * (k % 3) // 3, h * (k // 3) // 2
+            x1, y1 = x0 + w // (4 + k % 3), y0 + h // (3 + k % 4)
+            boxes.append([x0, y0, x1, y1])
+            masks[k, y0:y1, x0:x1] = 1
+        labels = [1 + k * 7 % 90 for k in range(6)]
+        return [{"boxes": torch.tensor(boxes).float(), "labels": torch.tensor(labels), "masks": masks} for _ in x]
+
+    def freeze_norms(self):
+        """Batch norms as torchvision has them when a trained backbone is given."""
+        def freeze(module):
+            for name, child in module.named_children():
+                if isinstance(child, nn.BatchNorm2d):
+                    frozen = FrozenBatchNorm2d(child.num_features, eps=child.eps)
+                    frozen.load_state_dict(child.state_dict())
+                    setattr(module, name, frozen)
+                else:
+                    freeze(child)
+        freeze(self.net)
 
     def outputs(self, x):
         images, _ = self.net.transform([x[0]])

@@ -52,6 +52,22 @@ class CifarResNet(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+class Stages(nn.ModuleDict):
+    """A CifarResNet without its last layer; gives stages under names ({"layer3": "out"}), as torchvision's IntermediateLayerGetter does of others."""
+
+    def __init__(self, net, names):
+        super().__init__({k: v for k, v in net.named_children() if k != "fc"})
+        self.names = names
+
+    def forward(self, x):
+        x, out = F.relu(self["bn1"](self["conv1"](x))), {}
+        for stage in ("layer1", "layer2", "layer3"):
+            x = self[stage](x)
+            if stage in self.names:
+                out[self.names[stage]] = x
+        return out
+
+
 def init_(model):
     """He normal, fan out, for convolutions; BN at 1 and 0; fc as PyTorch does it."""
     for m in model.modules():

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Trains a detector with torchvision as `resnet train --recipe detect` does, from the same weights.
 
-    python3 peers/torch/train_detector.py START.safetensors SCENES EPOCHS PEAK [SEED]
+    python3 peers/torch/train_detector.py START.safetensors SCENES EPOCHS PEAK [SEED [OPTIMIZER]]
 
 START is a detector on a ResNet-20 for CIFAR, saved by resnet; its metadata has the
 sizes, anchors and thresholds. SCENES is a folder that internal/scenes/gen wrote. The
-recipe: batches of 4, SGD with momentum 0.9 and weight decay 1e-4, PEAK scaled by 4/16,
+recipe: batches of 4, SGD with momentum 0.9 (or OPTIMIZER adamw, which a RetinaNet
+needs in few epochs) and weight decay 1e-4, PEAK scaled by 4/16,
 linear warm-up from a thousandth over half an epoch, cosine to 0, mirroring, frozen
 batch norms and stem, 128 sampled boxes of each picture. Prints COCO's table by
 pycocotools for boxes and masks. The order of pictures and the samples differ from
@@ -14,7 +15,7 @@ resnet's, so equal results are not to be expected, but equal ones within noise.
 The other side, with the same numbers:
 
     resnet train --data coco:SCENES --recipe detect --model START.safetensors \\
-        --set lr.peak=PEAK --set lr.warmup=0.5 --epochs EPOCHS
+        --set lr.peak=PEAK --set lr.warmup=0.5 --epochs EPOCHS [--set optimizer.name=adamw]
 
 A START is made by a single step at no rate:
 
@@ -35,7 +36,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from resnet_cifar import CifarResNet
+from resnet_cifar import CifarResNet, Stages
 from safetensors import safe_open
 from torchvision.models.detection import FasterRCNN, MaskRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -57,31 +58,15 @@ def freeze_norms(module):
             freeze_norms(child)
 
 
-class Body(torch.nn.ModuleDict):
-    """The stages of a CifarResNet, as IntermediateLayerGetter gives those of others."""
-
-    def __init__(self):
-        net = CifarResNet(20)
-        freeze_norms(net)
-        super().__init__({k: v for k, v in net.named_children() if k != "fc"})
-
-    def forward(self, x):
-        x = torch.relu(self["bn1"](self["conv1"](x)))
-        out = {}
-        for i in range(1, 4):
-            x = self[f"layer{i}"](x)
-            out[str(i - 1)] = x
-        return out
-
-
 def build(path):
     with safe_open(path, "pt") as f:
         conf = json.loads(f.metadata()["resnet.architecture"])
         state = {k: f.get_tensor(k) for k in f.keys() if not k.startswith(("optim.", "ema.")) and not k.endswith("num_batches_tracked")}
     d = conf["detection"]
     kind, channels, classes = d["kind"], d["channels"], conf["classes"]
-    backbone = torch.nn.Sequential()
-    backbone.add_module("body", Body())
+    net, backbone = CifarResNet(20), torch.nn.Sequential()
+    freeze_norms(net)
+    backbone.add_module("body", Stages(net, {"layer1": "0", "layer2": "1", "layer3": "2"}))
     backbone.add_module("fpn", FeaturePyramidNetwork([16, 32, 64], channels, LastLevelP6P7(channels, channels) if kind == "retinanet" else LastLevelMaxPool()))
     backbone.out_channels = channels
     anchors = AnchorGenerator(tuple(map(tuple, d["anchors"]["sizes"])), (tuple(d["anchors"]["ratios"]),) * len(d["anchors"]["sizes"]))
@@ -157,13 +142,17 @@ def evaluate(model, ds, masks):
         e.summarize()
 
 
-def main(start, folder, epochs, peak, seed=0):
+def main(start, folder, epochs, peak, seed=0, optimizer="sgd"):
     epochs, peak = int(epochs), float(peak) * BATCH / 16
     torch.manual_seed(int(seed))
     model, kind = build(start)
     masks = kind == "maskrcnn"
     train, val = Scenes(folder, "train", masks), Scenes(folder, "val", masks)
-    opt = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=peak, momentum=0.9, weight_decay=1e-4)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if optimizer == "adamw":
+        opt = torch.optim.AdamW(trained, lr=peak, weight_decay=1e-4)
+    else:
+        opt = torch.optim.SGD(trained, lr=peak, momentum=0.9, weight_decay=1e-4)
     per_epoch = len(train.ids) // BATCH
     warm, total, step, began = round(0.5 * per_epoch), epochs * per_epoch, 0, time.time()
     for epoch in range(epochs):

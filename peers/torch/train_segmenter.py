@@ -28,7 +28,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from resnet_cifar import CifarResNet
+from resnet_cifar import CifarResNet, Stages
 from safetensors import safe_open
 from torchvision.models import segmentation
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
@@ -36,18 +36,6 @@ from torchvision.models.segmentation.fcn import FCN, FCNHead
 
 torch.set_num_threads(int(os.environ.get("THREADS", "1")))
 BATCH, MEAN, STD = 8, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-
-
-class CifarBody(torch.nn.ModuleDict):
-    """The last two stages of a CifarResNet, as IntermediateLayerGetter gives those of others."""
-
-    def __init__(self, depth):
-        super().__init__({k: v for k, v in CifarResNet(depth).named_children() if k != "fc"})
-
-    def forward(self, x):
-        x = self["layer1"](F.relu(self["bn1"](self["conv1"](x))))
-        aux = self["layer2"](x)
-        return {"out": self["layer3"](aux), "aux": aux}
 
 
 def build(path):
@@ -60,7 +48,8 @@ def build(path):
 
         model = smp.Unet(encoder, encoder_weights=None, classes=conf["classes"])
     elif encoder.endswith("-cifar"):
-        body, other = CifarBody(int(encoder[len("resnet"):-len("-cifar")])), FCNHead(32, conf["classes"])
+        net = CifarResNet(int(encoder[len("resnet"):-len("-cifar")]))
+        body, other = Stages(net, {"layer3": "out", "layer2": "aux"}), FCNHead(32, conf["classes"])
         if head == "fcn":
             model = FCN(body, FCNHead(64, conf["classes"]), other)
         else:

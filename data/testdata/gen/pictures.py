@@ -6,13 +6,14 @@ of libtiff 4.5.0. All pictures are made here, none is anybody's. Run:
 
     python3 data/testdata/gen/pictures.py [--out FILE.zip] [--rounds N] [--seed N]
 
-The zip has index.json, a list of {"file", "kind", "width", "height", "limit", "share",
-"error", "sha256"} and for each file the pixels, FILE.ppm: Pillow's after
-exif_transpose and convert("RGB"), of which a share of the values may differ by up to
-the limit; where all must be equal, "sha256" of them may stand for the file; or, with
-"error", a pattern of the message instead. Flaws that Pillow refuses and libjpeg or
-libpng pass over are read with LOAD_TRUNCATED_IMAGES. A larger zip, of more rounds, is
-compared with RESNET_PICTURES=FILE.zip go test ./data/imaging -run TestPictures
+The zip has index.json, a list of {"file", "kind", "width", "height", "limit", "error",
+"sha256", "reduced"} and for each file, if it has no "sha256" of them, the pixels,
+FILE.ppm: Pillow's after exif_transpose and convert("RGB"), from which values may differ
+by the limit, if there is one; or, with "error", a pattern of the message instead.
+"reduced" has the sha256 of the pixels for each scale of 2, 4 and 8 that Image.draft gives
+for the file. Flaws that Pillow refuses and libjpeg or libpng pass over are read with
+LOAD_TRUNCATED_IMAGES. A larger zip, of more rounds, is compared with
+RESNET_PICTURES=FILE.zip go test ./data/imaging -run TestPictures
 """
 
 import argparse
@@ -84,7 +85,26 @@ def expected(data, lenient):
         ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
-def add(kind, ending, data, limit=0, share=0.0, lenient=False, want=None):
+def reduced(data, lenient):
+    """The hashes of a JPEG's pixels at reduced sizes."""
+    out = {}
+    ImageFile.LOAD_TRUNCATED_IMAGES = lenient
+    try:
+        for scale in 2, 4, 8:
+            im = Image.open(io.BytesIO(data))
+            w, h = im.size
+            im.draft(im.mode, (max(1, w // scale), max(1, h // scale)))
+            try:
+                if im.size == (-(-w // scale), -(-h // scale)):
+                    out[str(scale)] = hashlib.sha256(im.convert("RGB").tobytes()).hexdigest()
+            except OSError as e:  # of a lossless file
+                skipped_why[f"1/{scale}"] = str(e)
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+    return out
+
+
+def add(kind, ending, data, limit=0, lenient=False, want=None):
     """Adds a file that Pillow opens; one that it refuses is left out."""
     name = f"{kind}-{sum(e['kind'] == kind for e in index)}.{ending}"
     if want is None:
@@ -94,7 +114,11 @@ def add(kind, ending, data, limit=0, share=0.0, lenient=False, want=None):
             skipped[kind] = skipped.get(kind, 0) + 1
             skipped_why[kind] = str(e)
             return
-    entry = {"file": name, "kind": kind, "width": want.width, "height": want.height, "limit": limit, "share": share}
+    entry = {"file": name, "kind": kind, "width": want.width, "height": want.height}
+    if limit:
+        entry["limit"] = limit
+    if kind.startswith("jpeg"):
+        entry["reduced"] = reduced(data, lenient)
     index.append(entry)
     contents[name] = data
     contents[name + ".ppm"] = saved(want.convert("RGB"), "PPM")
@@ -126,9 +150,6 @@ def tool(*args, data=b"", suffix=""):
 
 
 # ---- JPEG ----
-
-LOSSY = dict(limit=3, share=0.25)  # Go's inverse transform rounds some values otherwise
-
 
 def segments(data):
     """The markers before the first scan's data: (marker, start, end)."""
@@ -164,51 +185,51 @@ def jpeg_plain():
     for sample in SAMPLES:
         im = picture()
         try:
-            add("jpeg-sampling", "jpg", cjpeg(im, "-quality", quality(), "-sample", sample), **LOSSY)
-            add("jpeg-progressive", "jpg", cjpeg(im, "-quality", quality(), "-sample", sample, "-progressive"), **LOSSY)
-            add("jpeg-arithmetic", "jpg", cjpeg(im, "-quality", quality(), "-sample", sample, "-arithmetic"), **LOSSY)
-            add("jpeg-arithmetic", "jpg", cjpeg(im, "-quality", quality(), "-sample", sample, "-arithmetic", "-progressive"), **LOSSY)
+            add("jpeg-sampling", "jpg", cjpeg(im, "-quality", quality(), "-sample", sample))
+            add("jpeg-progressive", "jpg", cjpeg(im, "-quality", quality(), "-sample", sample, "-progressive"))
+            add("jpeg-arithmetic", "jpg", cjpeg(im, "-quality", quality(), "-sample", sample, "-arithmetic"))
+            add("jpeg-arithmetic", "jpg", cjpeg(im, "-quality", quality(), "-sample", sample, "-arithmetic", "-progressive"))
         except RuntimeError as e:
             skipped_why["cjpeg " + sample] = str(e)
     for _ in range(4):
         sample = random_.choice(SAMPLES[:8])
         for extra in ([], ["-progressive"], ["-arithmetic"], ["-progressive", "-arithmetic"]):
             for restart in (f"{random_.randint(1, 9)}B", str(random_.randint(1, 2))):
-                add("jpeg-restart", "jpg", cjpeg(picture(), "-quality", quality(), "-sample", sample, "-restart", restart, *extra), **LOSSY)
-        add("jpeg-gray", "jpg", saved(picture("L"), "JPEG", quality=int(quality()), progressive=random_.random() < 0.5), **LOSSY)
-        add("jpeg-gray", "jpg", cjpeg(picture(), "-grayscale", "-sample", random_.choice(["1x1", "2x2", "2x1"]), "-restart", "3B", "-quality", quality()), **LOSSY)
-        add("jpeg-rgb", "jpg", cjpeg(picture(), "-rgb", "-quality", quality()), **LOSSY)
-        add("jpeg-rgb", "jpg", cjpeg(picture(), "-rgb", "-progressive", "-sample", "2x2,1x1,1x1", "-quality", quality()), **LOSSY)
+                add("jpeg-restart", "jpg", cjpeg(picture(), "-quality", quality(), "-sample", sample, "-restart", restart, *extra))
+        add("jpeg-gray", "jpg", saved(picture("L"), "JPEG", quality=int(quality()), progressive=random_.random() < 0.5))
+        add("jpeg-gray", "jpg", cjpeg(picture(), "-grayscale", "-sample", random_.choice(["1x1", "2x2", "2x1"]), "-restart", "3B", "-quality", quality()))
+        add("jpeg-rgb", "jpg", cjpeg(picture(), "-rgb", "-quality", quality()))
+        add("jpeg-rgb", "jpg", cjpeg(picture(), "-rgb", "-progressive", "-sample", "2x2,1x1,1x1", "-quality", quality()))
         scans = random_.choice(["0;1;2;", "0;1 2;", "1;0 2;", "0 1;2;", "2;1;0;"])
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as f:
             f.write(scans.replace(";", ";\n"))
             f.flush()
             for extra in ([], ["-arithmetic"], ["-restart", f"{random_.randint(1, 5)}B"]):
-                add("jpeg-scans", "jpg", cjpeg(picture(), "-scans", f.name, "-sample", sample, *extra), **LOSSY)
+                add("jpeg-scans", "jpg", cjpeg(picture(), "-scans", f.name, "-sample", sample, *extra))
 
 
 def jpeg_models():
     for progressive in (False, True):
         b = saved(picture("CMYK"), "JPEG", quality=int(quality()), progressive=progressive)
-        add("jpeg-cmyk", "jpg", b, **LOSSY)
-        add("jpeg-cmyk", "jpg", without(b, 0xEE), **LOSSY)
+        add("jpeg-cmyk", "jpg", b)
+        add("jpeg-cmyk", "jpg", without(b, 0xEE))
         y = bytearray(b)
         for m, s, e in segments(b):
             if m == 0xEE:
                 y[e - 1] = 2
-        add("jpeg-ycck", "jpg", bytes(y), **LOSSY)
+        add("jpeg-ycck", "jpg", bytes(y))
         # Sampling factors of 2x2, 1x1, 1x1, 2x2: the data are then of another picture.
         for m, s, e in segments(b):
             if m == 0xC0:
                 z = bytearray(y)
                 z[s + 11], z[s + 20] = 0x22, 0x22
-                add("jpeg-ycck", "jpg", bytes(z), limit=255, share=0.3, lenient=True)
+                add("jpeg-ycck", "jpg", bytes(z), lenient=True)
     b = saved(picture(), "JPEG", quality=90)
     for name in (b"Adobe\0d\0\0\0\0\0", b"Adobe\0d\0\0\0\0\1", b"Adobe\0d\0\0\0\0\2"):
         app14 = b"\xff\xee" + struct.pack(">H", 2 + len(name)) + name
-        add("jpeg-marker", "jpg", b[:2] + app14 + without(b, 0xE0)[2:], **LOSSY)
-        add("jpeg-marker", "jpg", b[:2] + app14 + b[2:], **LOSSY)
-    add("jpeg-marker", "jpg", without(b, 0xE0), **LOSSY)
+        add("jpeg-marker", "jpg", b[:2] + app14 + without(b, 0xE0)[2:])
+        add("jpeg-marker", "jpg", b[:2] + app14 + b[2:])
+    add("jpeg-marker", "jpg", without(b, 0xE0))
     for ids in (b"RGB", b"\0\1\2", b"YCC", b"\1\1\1"):
         z = bytearray(without(b, 0xE0))
         for m, s, e in segments(bytes(z)):
@@ -216,7 +237,7 @@ def jpeg_models():
                 z[s + 10], z[s + 13], z[s + 16] = ids
             if m == 0xDA:
                 z[s + 5], z[s + 7], z[s + 9] = ids
-        add("jpeg-marker", "jpg", bytes(z), **LOSSY)
+        add("jpeg-marker", "jpg", bytes(z))
 
 
 def scan_data(b):
@@ -233,14 +254,14 @@ def jpeg_flaws():
         for gray in (False, True):
             im = picture("L" if gray else "RGB", 8)
             b = saved(im, "JPEG", quality=85, progressive=progressive)
-            add("jpeg-no-end", "jpg", b[:-2], lenient=True, **LOSSY)
-            add("jpeg-no-end", "jpg", b[:-1], lenient=True, **LOSSY)
-            add("jpeg-after", "jpg", b + bytes(9), **LOSSY)
+            add("jpeg-no-end", "jpg", b[:-2], lenient=True)
+            add("jpeg-no-end", "jpg", b[:-1], lenient=True)
+            add("jpeg-after", "jpg", b + bytes(9))
             if not progressive:
-                add("jpeg-no-tables", "jpg", without(b, 0xC4), **LOSSY)
+                add("jpeg-no-tables", "jpg", without(b, 0xC4))
             s = segments(b)
-            add("jpeg-fill", "jpg", b[: s[2][1]] + b"\xff\xff\xff" + b[s[2][1] :], **LOSSY)
-            add("jpeg-fill", "jpg", b[: s[2][1]] + b"\x00\x12\xff\x00" + b[s[2][1] :], **LOSSY)
+            add("jpeg-fill", "jpg", b[: s[2][1]] + b"\xff\xff\xff" + b[s[2][1] :])
+            add("jpeg-fill", "jpg", b[: s[2][1]] + b"\x00\x12\xff\x00" + b[s[2][1] :])
     for _ in range(30):
         args = random_.choice([[], ["-restart", f"{random_.randint(1, 6)}B"], ["-restart", "1"]])
         args = args + random_.choice([[], [], ["-progressive"], ["-arithmetic"], ["-progressive", "-arithmetic"]])
@@ -266,7 +287,21 @@ def jpeg_flaws():
                 b[i : i + 2] = random_.choice([b"", b"\xff\xd0", b"\xff\xd2", b"\xff\xd4", b"\xff\xd7", b"\xff\x02"])
         else:
             b[at] ^= 1 << random_.randrange(8)
-        add("jpeg-damaged", "jpg", bytes(b), **LOSSY)
+        add("jpeg-damaged", "jpg", bytes(b))
+
+
+def jpeg_extreme():
+    """Coefficients far out of range, by other quantization tables than the data's."""
+    for _ in range(4):
+        for args in ([], ["-progressive"], ["-arithmetic"]):
+            b = cjpeg(picture(least=9), "-quality", quality(), "-sample", random_.choice(SAMPLES[:6]), *args)
+            tables, wide = b"", random_.random() < 0.5
+            most = random_.choice([20, 255] + [2000, 65535] * wide)
+            for n in range(2):
+                steps = [random_.randint(0 if random_.random() < 0.1 else 1, most) for _ in range(64)]
+                tables += struct.pack(">B64H" if wide else ">B64B", n | wide << 4, *steps)
+            b = without(b, 0xDB)
+            add("jpeg-extreme", "jpg", b[:2] + b"\xff\xdb" + struct.pack(">H", 2 + len(tables)) + tables + b[2:])
 
 
 def jpeg_lossless():
@@ -399,15 +434,15 @@ def gifs():
 
 def webps():
     for _ in range(4):
-        add("webp-lossy", "webp", saved(picture(), "WEBP", quality=random_.randint(1, 100)), **LOSSY)
+        add("webp-lossy", "webp", saved(picture(), "WEBP", quality=random_.randint(1, 100)))
         add("webp-lossless", "webp", saved(picture(), "WEBP", lossless=True))
         w, h = size()
         rgba = Image.fromarray(pixels(w, h, 4))
         add("webp-lossless", "webp", saved(rgba, "WEBP", lossless=True, exact=True))
-        add("webp-lossy", "webp", saved(rgba, "WEBP", quality=80), **LOSSY)
+        add("webp-lossy", "webp", saved(rgba, "WEBP", quality=80))
         frames = [Image.fromarray(pixels(w, h, random_.choice([3, 4]))) for _ in range(3)]
         add("webp-animated", "webp", saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True))
-        add("webp-animated", "webp", saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], quality=70), **LOSSY)
+        add("webp-animated", "webp", saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], quality=70))
         small = Image.new("RGBA", (w + 20, h + 20), (0, 0, 0, 0))
         small.paste(frames[0].convert("RGBA"), (10, 6))
         add("webp-offset", "webp", saved(small, "WEBP", save_all=True, append_images=[frames[1].resize(small.size)], lossless=True))
@@ -522,10 +557,8 @@ def tiffs():
                 except Exception as e:
                     skipped_why[f"tiff {mode} {compression}"] = str(e)
                     continue
-                lossy = LOSSY if compression == "jpeg" else {}
-                if mode == "YCbCr" and compression is None:
-                    lossy = dict(limit=1, share=1)  # which Pillow converts by other tables than libtiff
-                add("tiff-" + (compression or "raw"), "tif", b, **lossy)
+                # YCbCr without compression is converted by other tables than libtiff's.
+                add("tiff-" + (compression or "raw"), "tif", b, limit=int(mode == "YCbCr" and compression is None))
     for _ in range(3):
         for args in (["-t", "-w", "16", "-l", "16"], ["-t", "-w", "48", "-l", "32"], ["-r", "3"], ["-p", "separate"], ["-p", "separate", "-t", "-w", "32", "-l", "16"], ["-B"], ["-L"], ["-f", "lsb2msb"], ["-8"]):
             for c in ("none", "lzw", "lzw:2", "zip:2", "zip", "packbits"):
@@ -534,7 +567,7 @@ def tiffs():
         for args in (["-t", "-w", "16", "-l", "16"], ["-r", "16"], ["-t", "-w", "48", "-l", "32"], ["-p", "separate"]):
             for c in ("jpeg", "jpeg:r", "jpeg:50"):
                 try:
-                    add("tiff-jpeg", "tif", tool("tiffcp", "-c", c, *args, "IN", "OUT", data=saved(picture("RGB", 20), "TIFF"), suffix=".tif"), **LOSSY)
+                    add("tiff-jpeg", "tif", tool("tiffcp", "-c", c, *args, "IN", "OUT", data=saved(picture("RGB", 20), "TIFF"), suffix=".tif"))
                 except RuntimeError as e:  # some sizes
                     skipped_why["tiffcp " + c] = str(e)
         for c in ("g3", "g3:1d", "g3:2d", "g3:fill", "g3:2d:fill", "g4"):
@@ -616,12 +649,12 @@ def orientations():
         exif = Image.Exif()
         exif[0x0112] = o
         im = picture()
-        add("orientation", "jpg", saved(im, "JPEG", exif=exif), **LOSSY)
+        add("orientation", "jpg", saved(im, "JPEG", exif=exif))
         add("orientation", "png", saved(im, "PNG", exif=exif))
         add("orientation", "webp", saved(im, "WEBP", exif=exif, lossless=True))
         add("orientation", "tif", saved(im, "TIFF", tiffinfo={0x0112: o}))
         add("orientation", "tif", saved(im, "TIFF", tiffinfo={0x0112: o}, compression="tiff_lzw"))
-        add("orientation", "jpg", saved(im, "JPEG", xmp=xmp % o), **LOSSY)
+        add("orientation", "jpg", saved(im, "JPEG", xmp=xmp % o))
         add("orientation", "webp", saved(im, "WEBP", xmp=xmp % o, lossless=True))
         text = PngImagePlugin.PngInfo()
         text.add_itxt("XML:com.adobe.xmp", (xmp % o).decode(), zip=o % 2 == 0)
@@ -657,7 +690,7 @@ def main():
     random_.seed(args.seed)
     if args.rounds == 0:
         globals()["MOST"] = 18
-    makers = [jpeg_plain, jpeg_models, jpeg_flaws, jpeg_lossless, jpeg_refused, pngs, gifs, webps, bmps, tiffs, pnms, orientations, foreign]
+    makers = [jpeg_plain, jpeg_models, jpeg_flaws, jpeg_lossless, jpeg_refused, pngs, gifs, webps, bmps, tiffs, pnms, orientations, foreign, jpeg_extreme]
     for round_ in range(max(args.rounds, 1)):
         for m in makers:
             if m.__name__.startswith(args.only):
@@ -672,7 +705,7 @@ def main():
             if seen[e["kind"]] > 1 and seen[e["kind"]] <= most + 1 or "error" in e:
                 keep.append(e)
         for e in keep:
-            if "error" not in e and e["limit"] == 0:
+            if "error" not in e and "limit" not in e:
                 e["sha256"] = hashlib.sha256(Image.open(io.BytesIO(contents[e["file"] + ".ppm"])).tobytes()).hexdigest()
     with zipfile.ZipFile(args.out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as z:
         def put(name, data):

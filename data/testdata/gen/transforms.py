@@ -18,9 +18,8 @@ to the RGB PNG "in" gives the RGB PNG "out". Sizes are given as w, h.
     trivial           an operation of TrivialAugmentWide, nearest neighbor, black fill:
                       transform (torchvision's name), magnitude
 
-formats/index.json is a list of {"in", "out", "exact", "note"}: decoding the file
+formats/index.json is a list of {"in", "out", "note"}: decoding the file
 "in", honoring its EXIF orientation and converting to RGB gives the PNG "out".
-Where "exact" is false the format is lossy and decoders may differ by rounding.
 """
 
 import glob
@@ -159,67 +158,67 @@ def formats(out):
     def path(name):
         return os.path.join(out, name)
 
-    def case(name, exact, note, want=None):
+    def case(name, note, want=None):
         """want: the RGB picture expected; by default what PIL makes of the file."""
         if want is None:
             want = ImageOps.exif_transpose(Image.open(path(name))).convert("RGB")
         ref = name.replace(".", "_") + ".rgb.png"
         want.save(path(ref), optimize=True)
-        index.append({"in": name, "out": ref, "exact": exact, "note": note})
+        index.append({"in": name, "out": ref, "note": note})
 
     for o in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = o
         im.save(path(f"orientation{o}.jpg"), quality=90, subsampling=0, exif=exif)
-        case(f"orientation{o}.jpg", False, f"EXIF orientation {o}, 4:4:4")
+        case(f"orientation{o}.jpg", f"EXIF orientation {o}, 4:4:4")
     for tag, sub in (("422", 1), ("420", 2)):
         im.save(path(f"chroma{tag}.jpg"), quality=90, subsampling=sub)
-        case(f"chroma{tag}.jpg", False, f"chroma {tag}; libjpeg interpolates the chroma")
+        case(f"chroma{tag}.jpg", f"chroma {tag}; libjpeg interpolates the chroma")
     im.save(path("progressive.jpg"), quality=90, subsampling=0, progressive=True)
-    case("progressive.jpg", False, "progressive, 4:4:4")
+    case("progressive.jpg", "progressive, 4:4:4")
     im.convert("L").save(path("grey.jpg"), quality=90)
-    case("grey.jpg", False, "one component")
+    case("grey.jpg", "one component")
     cmyk = np.concatenate([255 - np.asarray(im), np.full((26, 36, 1), 20, np.uint8)], 2)
     Image.fromarray(cmyk, "CMYK").save(path("cmyk.jpg"), quality=95)
-    case("cmyk.jpg", False, "CMYK with Adobe's marker, hence stored inverted")
+    case("cmyk.jpg", "CMYK with Adobe's marker, hence stored inverted")
 
     v16 = np.asarray(noise(20, 15)).astype(np.uint16) * 256 + rng.integers(0, 256, (15, 20, 3)).astype(np.uint16)
     high = (v16 >> 8).astype(np.uint8)
     png16(path("rgb16.png"), v16, 2)
-    case("rgb16.png", True, "16 bits, RGB: the high byte, as PIL has it")
+    case("rgb16.png", "16 bits, RGB: the high byte, as PIL has it")
     png16(path("rgba16.png"), np.concatenate([v16, v16[:, :, :1]], 2), 6)
-    case("rgba16.png", True, "16 bits, RGBA: the high byte, alpha dropped", Image.fromarray(high))
+    case("rgba16.png", "16 bits, RGBA: the high byte, alpha dropped", Image.fromarray(high))
     png16(path("grey16.png"), v16[:, :, :1], 0)
-    case("grey16.png", True, "16 bits, grey: the high byte, as for RGB; PIL's convert('RGB') would clip at 255",
+    case("grey16.png", "16 bits, grey: the high byte, as for RGB; PIL's convert('RGB') would clip at 255",
          Image.fromarray(np.repeat(high[:, :, :1], 3, 2)))
     small = noise(20, 15)
     small.convert("L").save(path("grey.png"))
-    case("grey.png", True, "8 bits, grey")
+    case("grey.png", "8 bits, grey")
     small.convert("L").convert("1").save(path("grey1.png"))
-    case("grey1.png", True, "1 bit, grey")
+    case("grey1.png", "1 bit, grey")
     alpha = np.tile(np.linspace(0, 255, 20).astype(np.uint8), (15, 1))
     Image.fromarray(np.concatenate([np.asarray(small), alpha[:, :, None]], 2)).save(path("rgba.png"))
-    case("rgba.png", True, "alpha is dropped, not blended, as PIL's convert('RGB') does")
+    case("rgba.png", "alpha is dropped, not blended, as PIL's convert('RGB') does")
     Image.fromarray(np.stack([np.asarray(small.convert("L")), alpha], 2)).save(path("grey_alpha.png"))
-    case("grey_alpha.png", True, "grey with alpha, dropped")
+    case("grey_alpha.png", "grey with alpha, dropped")
     pal = im.quantize(16, dither=Image.Dither.NONE)
     pal.save(path("palette.png"))
-    case("palette.png", True, "palette of 16 colors")
+    case("palette.png", "palette of 16 colors")
     pal.save(path("palette_transparent.png"), transparency=0)
-    case("palette_transparent.png", True, "color 0 is transparent, which is dropped", pal.convert("RGB"))
+    case("palette_transparent.png", "color 0 is transparent, which is dropped", pal.convert("RGB"))
 
     pal.save(path("still.gif"))
-    case("still.gif", True, "palette")
+    case("still.gif", "palette")
     pal.save(path("animated.gif"), save_all=True, append_images=[ImageOps.invert(im).quantize(16)], duration=100)
-    case("animated.gif", True, "two frames; the first counts")
+    case("animated.gif", "two frames; the first counts")
     small.save(path("lossless.webp"), lossless=True)
-    case("lossless.webp", True, "lossless")
+    case("lossless.webp", "lossless")
     im.save(path("lossy.webp"), quality=90)
-    case("lossy.webp", False, "lossy, 4:2:0; libwebp interpolates the chroma")
+    case("lossy.webp", "lossy, 4:2:0; libwebp interpolates the chroma")
     small.save(path("rgb.bmp"))
-    case("rgb.bmp", True, "24 bits")
+    case("rgb.bmp", "24 bits")
     pal.save(path("palette.bmp"))
-    case("palette.bmp", True, "8 bits, palette")
+    case("palette.bmp", "8 bits, palette")
     return index
 
 

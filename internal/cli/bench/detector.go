@@ -32,14 +32,36 @@ func newRun(cfg Config, state string) (*step, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.detector() {
+	if n.detector() && cfg.Mode == Infer {
 		return n.detection()
+	}
+	if n.detector() {
+		return n.detectorTraining()
 	}
 	s, err := n.compile(cfg.Tuning)
 	if err != nil {
 		return nil, err
 	}
-	return &step{s.Run, func() ([]float32, error) { return s.Out()[0].Float32s(), s.Run() }}, nil
+	first := func() ([]float32, error) { return s.Out()[0].Float32s(), s.Run() }
+	if t, err := n.trace(); err != nil {
+		return nil, err
+	} else if t.RNG != nil {
+		first = n.logits // other programs drop other values
+	}
+	return &step{s.Run, first}, nil
+}
+
+// logits computes what the network answers outside training.
+func (n *network) logits() ([]float32, error) {
+	r, err := infer.New(n.module, n.vars, infer.Options{Threads: n.cfg.Threads, Exact: n.cfg.Exact})
+	if err != nil {
+		return nil, err
+	}
+	c, err := r.Bind(context.Background(), infer.Query{}, infer.Tensors{nn.ImageInput: random(n.input)})
+	if err != nil {
+		return nil, err
+	}
+	return c.Out()[0].Float32s(), c.Run()
 }
 
 // detector reports whether the network finds objects.
@@ -50,8 +72,8 @@ func (n *network) checkDetector() error {
 	if !n.detector() {
 		return nil
 	}
-	if n.cfg.Mode == Train || n.cfg.Batch != 1 {
-		return fmt.Errorf("bench: %s is a detector, which is measured in inference with a batch of 1", n.cfg.Model)
+	if n.cfg.Mode == Infer && n.cfg.Batch != 1 {
+		return fmt.Errorf("bench: %s is a detector, whose inference is measured with a batch of 1", n.cfg.Model)
 	}
 	if n.input.Shape[1] != 3 {
 		return fmt.Errorf("bench: %s takes %d channels, a detector of pictures must take 3", n.cfg.Model, n.input.Shape[1])
@@ -59,25 +81,34 @@ func (n *network) checkDetector() error {
 	return nil
 }
 
-// pictureOf returns a random picture of the size of an input.
-func pictureOf(t graph.Type) *imaging.Image {
-	m := imaging.New(t.Shape[3], t.Shape[2], 3)
-	for i, v := range random(t).Float32s() {
-		m.Pix[i] = uint8(min(max(128+50*v, 0), 255))
+// picturesOf returns random pictures of the size of an input.
+func picturesOf(t graph.Type) []*imaging.Image {
+	ms := make([]*imaging.Image, t.Shape[0])
+	values := random(t).Float32s()
+	for i := range ms {
+		m := imaging.New(t.Shape[3], t.Shape[2], 3)
+		for k := range m.Pix {
+			m.Pix[k] = uint8(min(max(128+50*values[i*len(m.Pix)+k], 0), 255))
+		}
+		ms[i] = m
 	}
-	return m
+	return ms
 }
 
+// pictureOf returns the first of them.
+func pictureOf(t graph.Type) *imaging.Image { return picturesOf(t)[0] }
+
 // given returns what peers get as input, NHWC: a batch of random numbers or, of a
-// detector, a picture with values from 0 to 1.
+// detector, pictures with values from 0 to 1.
 func (n *network) given() []float32 {
 	if !n.detector() {
 		return random(n.input).Float32s()
 	}
-	m := pictureOf(n.input)
-	x := make([]float32, len(m.Pix))
-	for i, v := range m.Pix {
-		x[i] = float32(v) / 255
+	var x []float32
+	for _, m := range picturesOf(n.input) {
+		for _, v := range m.Pix {
+			x = append(x, float32(v)/255)
+		}
 	}
 	return x
 }

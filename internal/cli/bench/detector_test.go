@@ -48,6 +48,19 @@ func TestDetectors(t *testing.T) {
 		if err != nil || len(z) == 0 || len(z)%perAnchor != 0 {
 			t.Errorf("%s: %d logits, %v", name, len(z), err)
 		}
+		cfg.Mode, cfg.Batch = Train, 2
+		if s, err = newRun(cfg, ""); err != nil {
+			t.Fatal(err)
+		}
+		if trained, err := s.outputs(); err != nil || len(trained) != len(z) {
+			t.Errorf("%s: %d logits before training, %v", name, len(trained), err)
+		}
+		for range 2 {
+			if err := s.run(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cfg.Mode, cfg.Batch = Infer, 1
 		n, err := open(cfg, "", false)
 		if err != nil {
 			t.Fatal(err)
@@ -56,8 +69,7 @@ func TestDetectors(t *testing.T) {
 			t.Fatal(err)
 		}
 		for want, bad := range map[string]Config{
-			"inference": {Model: path, Mode: Train, Batch: 1, Threads: 1},
-			"batch":     {Model: path, Mode: Infer, Batch: 2, Threads: 1},
+			"batch": {Model: path, Mode: Infer, Batch: 2, Threads: 1},
 		} {
 			if _, err := newRun(bad, ""); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%v: the error is %v", bad, err)

@@ -161,12 +161,14 @@ func (n *network) compile(by engine.Tuning) (*infer.Call, error) {
 	return r.Bind(context.Background(), infer.Query{}, in)
 }
 
+// sgd is what peers train with, too.
+var sgd = train.OptimizerRecipe{Kind: "sgd", Momentum: 0.9, WeightDecay: 5e-4, DecayNorm: true, DecayBias: true}
+
 // training makes the step that package train trains with: cross-entropy, and SGD
 // with momentum 0.9 and weight decay 5e-4 on all parameters, as the peers do.
 func (n *network) training(opt infer.Options) (*infer.Call, error) {
 	s, err := train.NewStep(n.module, train.StepOptions{
-		Input: n.input.Shape, Loss: train.CrossEntropy{}, Vars: n.vars, Compute: opt,
-		Optimizer: train.OptimizerRecipe{Kind: "sgd", Momentum: 0.9, WeightDecay: 5e-4, DecayNorm: true, DecayBias: true},
+		Input: n.input.Shape, Loss: train.CrossEntropy{}, Vars: n.vars, Compute: opt, Optimizer: sgd,
 	})
 	if err != nil {
 		return nil, err

@@ -92,6 +92,7 @@ func (o output) gemms() {
 	o.asm("isa", "peak_amd64.s", peakKernels)
 	o.asm("isa", "bf16_peak_amd64.s", bf16PeakKernel)
 	o.asm("pixels", "pixels_amd64.s", pixelKernels)
+	o.asm("pixels", "jpeg_amd64.s", jpegKernels)
 }
 
 // avx writes the other kernels of amd64.
@@ -123,6 +124,7 @@ func (o output) avx() {
 // neon writes the kernels of arm64.
 func (o output) neon() {
 	o["gemm/gemm_neon_arm64.s"] = neonGEMMs().file()
+	o["pixels/jpeg_neon_arm64.s"] = jpegNEON()
 	o.source("gemm", "gemm_stubs_arm64.go", neonGEMMStubs())
 	decls := map[string]string{}
 	for _, f := range []struct {

@@ -32,6 +32,8 @@ import models
 from models import golden
 
 OUT = os.path.join(models.OUT, "families")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "peers", "torch"))
+from speedrun_net import SpeedrunNet  # noqa: E402
 
 
 # ---- The networks that neither torchvision nor timm has, after the papers. ----
@@ -226,6 +228,7 @@ def cases():
     for join in ("scale", "half", "exclusive-gate", "shortcut-gate"):
         yield "join_" + join.replace("-", "_"), joined(join), small, three
     yield "shortcut_c", joined("add", True), small, three
+    yield "speedrun", SpeedrunNet(stem=8, width=16), (8, 3, 16, 16), three  # made with torch 2.15
     yield "resnet_d", timm_net(tr.BasicBlock, (2, 1, 1, 1), stem_type="deep", stem_width=32, avg_down=True), large, ["maxpool"] + four
     yield "se", timm_net(tr.Bottleneck, **attn("se")), large, four
     yield "eca", timm_net(tr.BasicBlock, **attn("eca")), (2, 3, 48, 48), four

@@ -157,6 +157,7 @@ def main():
         n = (depth - 4) // 6
         add(f"wrn-{depth}-{k}", "PyTorch after Zagoruyko & Komodakis 2016",
             lambda n=n, k=k: fam.net(fam.pre_basic("B"), 16, (16 * k, 32 * k, 64 * k), (n, n, n), pre=True))
+    add("resnet11-speedrun", "PyTorch after Page 2018 and Jordan 2024", fam.SpeedrunNet)
     for name in ("fcn_resnet50", "fcn_resnet101", "deeplabv3_resnet50", "deeplabv3_resnet101"):
         weights = torchvision.models.get_model_weights(name).DEFAULT
         build = getattr(torchvision.models.segmentation, name)

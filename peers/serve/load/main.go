@@ -64,6 +64,7 @@ func main() {
 	seconds := flag.Float64("seconds", 10, "how long")
 	warm := flag.Float64("warm", 1, "seconds before that, which are not measured")
 	asJSON := flag.Bool("json", false, "send pictures in JSON, as base64 in the field image")
+	asV2 := flag.Bool("v2", false, "the address is one of the Open Inference Protocol: send pictures in JSON, as base64 in a BYTES input, and read the answer's first output")
 	raw := flag.Bool("raw", false, "the address is one of the Open Inference Protocol: send pictures as raw binary requests, and read the answer's only output, of one text")
 	flag.Parse()
 	if flag.NArg() == 0 {
@@ -77,8 +78,15 @@ func main() {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		if *asJSON {
-			if b, err = json.Marshal(map[string][]byte{"image": b}); err != nil {
+		var body any
+		switch {
+		case *asJSON:
+			body = map[string][]byte{"image": b}
+		case *asV2:
+			body = map[string]any{"inputs": []any{map[string]any{"name": "image", "shape": []int{1, 1}, "datatype": "BYTES", "data": [][]byte{b}}}}
+		}
+		if body != nil {
+			if b, err = json.Marshal(body); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
 			}
@@ -148,6 +156,7 @@ func (l *load) ask(i int) {
 			Results []struct {
 				Predictions []struct{ Class string }
 			}
+			Outputs []struct{ Data []string } // of the protocol's JSON
 		}
 		if b, err := io.ReadAll(r.Body); err != nil {
 			status = "error"
@@ -156,6 +165,9 @@ func (l *load) ask(i int) {
 		} else if r.StatusCode == http.StatusOK {
 			if err := json.Unmarshal(b, &answer); err == nil {
 				class = answer.Class
+				if len(answer.Outputs) > 0 && len(answer.Outputs[0].Data) > 0 {
+					class = answer.Outputs[0].Data[0]
+				}
 				if len(answer.Results) > 0 && len(answer.Results[0].Predictions) > 0 {
 					class = answer.Results[0].Predictions[0].Class
 				}

@@ -139,6 +139,13 @@ export function drawObjects(canvas, { width, height, objects }, threshold, opaci
       paintMask(c, o, W, H, opacity);
     }
   }
+  drawBoxes(canvas, { width, height, objects }, shown.map(([, i]) => i), lit);
+}
+
+// drawBoxes draws the boxes and names of the objects with these numbers.
+export function drawBoxes(canvas, { width, height, objects }, numbers, lit) {
+  const c = canvas.getContext("2d"), W = canvas.width, H = canvas.height;
+  const shown = numbers.map((i) => [objects[i], i]);
   const unit = W / canvas.clientWidth || 1; // pixels of the canvas for one on the screen
   c.font = `600 ${13 * unit}px system-ui, sans-serif`;
   c.textBaseline = "top";

@@ -1,7 +1,7 @@
 // The answers as lists.
 import { at, el, percent, say } from "./dom.js";
 import { classColor, css, objectColor } from "./draw.js";
-import { explainClass, showAnswer, view } from "./stage.js";
+import { explainSubject, showAnswer, view } from "./stage.js";
 import { answerOf, cosine, embedder, embeddingOf, idOf, state } from "./state.js";
 
 const answer = at("answer");
@@ -9,11 +9,14 @@ let shown = null; // the result that is listed
 
 export const lastAnswer = () => shown;
 
-// bar is a row of a list: a bar behind a name and a number.
-function bar(tag, share, name, number, properties = {}, color = null) {
+// bar is a row of a list: a bar behind a name and a number. It shows the heat map of the
+// subject with this key.
+function bar(result, key, share, name, number, properties = {}, color = null) {
   const fill = el("span", { className: "fill", "aria-hidden": "true" });
   fill.style.width = `${100 * Math.min(Math.max(share, 0), 1)}%`;
-  const row = el(tag, { className: "bar", ...properties }, fill);
+  const row = el("button", { className: "bar", type: "button", "aria-pressed": "false", ...properties }, fill);
+  row.dataset.key = key;
+  row.addEventListener("click", () => explainSubject(key, result));
   if (color) {
     const swatch = el("span", { className: "swatch", "aria-hidden": "true" });
     swatch.style.background = color;
@@ -27,12 +30,8 @@ function bar(tag, share, name, number, properties = {}, color = null) {
 const listers = {
   classification(result) {
     answer.replaceChildren(
-      el("ol", { className: "bars", "aria-label": "The most probable classes" }, ...result.predictions.map((p) => {
-        const row = bar("button", p.probability, p.class, percent(p.probability), { type: "button", "aria-pressed": "false", title: `Show which parts raise the score of ${p.class}` });
-        row.dataset.index = p.index;
-        row.addEventListener("click", () => explainClass(p.index, result));
-        return el("li", {}, row);
-      })),
+      el("ol", { className: "bars", "aria-label": "The most probable classes" }, ...result.predictions.map((p) =>
+        el("li", {}, bar(result, p.index, p.probability, p.class, percent(p.probability), { title: `Show which parts raise the score of ${p.class}` })))),
     );
     const [best] = result.predictions;
     return `${best.class}, ${percent(best.probability)}`;
@@ -49,10 +48,12 @@ const listers = {
     }
     answer.replaceChildren(el("ol", { className: "bars", "aria-label": "The objects, the highest score first" }, ...above.map(([o, i]) => {
       const [x, y, w, h] = o.box.map(Math.round);
-      const row = bar("button", o.score, `${i + 1} ${o.class}`, percent(o.score), { type: "button", title: `${w} × ${h} pixels at ${x}, ${y}` }, objectColor(o.index));
+      const row = bar(result, i, o.score, `${i + 1} ${o.class}`, percent(o.score), { title: `${w} × ${h} pixels at ${x}, ${y}. Show which parts raise its score` }, objectColor(o.index));
       const light = (lit) => () => {
         view.lit = lit;
-        showAnswer(result);
+        if (!view.heat.detection) { // a heat map has the box of its object alone
+          showAnswer(result);
+        }
       };
       row.addEventListener("pointerenter", light(i));
       row.addEventListener("pointerleave", light(-1));
@@ -66,7 +67,7 @@ const listers = {
   segmentation(result) {
     const large = result.areas.slice(0, 12), rest = result.areas.slice(12);
     answer.replaceChildren(el("ol", { className: "bars", "aria-label": "The classes, the largest area first" }, ...large.map((a) =>
-      el("li", {}, bar("div", a.share, a.class, percent(a.share), {}, a.index === 0 ? "transparent" : css(classColor(a.index)))))));
+      el("li", {}, bar(result, a.index, a.share, a.class, percent(a.share), { title: `Show which parts raise the score of ${a.class}` }, a.index === 0 ? "transparent" : css(classColor(a.index)))))));
     if (rest.length > 0) {
       answer.append(el("p", { className: "hint" }, `And ${rest.length} more, together ${percent(rest.reduce((sum, a) => sum + a.share, 0))}.`));
     }

@@ -1,15 +1,24 @@
 // The picture that is shown, what is drawn over it, and the controls of that.
 import { at, percent } from "./dom.js";
-import { drawClasses, drawHeat, drawObjects } from "./draw.js";
+import { drawBoxes, drawClasses, drawHeat, drawObjects } from "./draw.js";
 import { detailsOf, heatOf, idOf, state } from "./state.js";
 
-// view is what the user has chosen to see.
-export const view = { heat: false, heatClass: null, layer: "", layers: [], opacity: 0.5, threshold: 0.5, lit: -1 };
+// view is what the user has chosen to see. Heat maps are by task: a detector shows its boxes
+// first.
+export const view = { heat: { classification: false, detection: false, segmentation: false }, subject: null, layer: "", layers: [], opacity: 0.5, threshold: 0.5, lit: -1 };
 
 let heatEnds = new AbortController();
 let drawing = 0; // the number of times that something was drawn
-let shownHeat = null; // the explanation that is drawn
+let repaint = null; // draws the heat map that is shown again
 const canvas = at("layer"), image = at("picture"), caption = at("caption");
+
+// subjects returns what heat maps of a result can be of, the first by default: a class,
+// an object by its number, the class of an area. The key is the same when it is asked again.
+const subjects = {
+  classification: (r) => r.predictions.map((p) => ({ key: p.index, name: p.class, of: "the score of" })),
+  detection: (r) => r.objects.map((o, i) => ({ key: i, name: `${i + 1} ${o.class}`, of: "the score of", score: o.score })).filter((s) => s.score >= view.threshold),
+  segmentation: (r) => r.areas.map((a) => ({ key: a.index, name: a.class, of: "the mean score of" })).sort((a, b) => (a.key === 0) - (b.key === 0)), // background last
+};
 
 // place sizes the picture: small ones are enlarged by a whole factor.
 function place(width, height) {
@@ -28,8 +37,8 @@ function place(width, height) {
 export function showPicture() {
   const p = state.current;
   at("shown").hidden = !p;
-  shownHeat = null;
-  view.heatClass = null;
+  repaint = null;
+  view.subject = null;
   view.lit = -1;
   clear();
   if (!p) {
@@ -57,21 +66,42 @@ function clear() {
 export async function showAnswer(result) {
   const task = state.model?.task, p = state.current;
   at("controls").hidden = !result;
-  at("heat-field").hidden = task !== "classification";
-  at("depth-field").hidden = task !== "classification" || !view.heat;
+  const able = result ? subjects[task](result) : [];
+  const subject = able.find((s) => s.key === view.subject) ?? able[0];
+  const heat = view.heat[task] && Boolean(subject);
+  at("heat-field").hidden = !subject;
+  at("heat").checked = heat;
+  at("depth-field").hidden = !heat;
   at("threshold-field").hidden = task !== "detection";
-  const masks = task === "segmentation" || task === "detection" && result?.objects?.some((o) => o.mask) || task === "classification" && view.heat;
+  const masks = heat || task === "segmentation" || task === "detection" && result?.objects?.some((o) => o.mask);
   at("opacity-field").hidden = !masks || !p.displayed;
+  heatEnds.abort();
+  repaint = null;
+  view.subject = subject?.key ?? null;
+  at("heat-name").textContent = subject?.name ?? "";
+  at("heat-of").textContent = subject?.of ?? "";
+  for (const b of document.querySelectorAll("button.bar")) {
+    b.setAttribute("aria-pressed", String(heat && Number(b.dataset.key) === subject.key));
+  }
   if (!result) {
     clear();
     return;
   }
-  if (!p.displayed && result.overlay) {
-    fromServer(result.overlay, `${p.name} with the result drawn over it`);
+  if (heat) {
+    await showHeat(result, subject);
+    return;
+  }
+  if (!p.displayed) {
+    if (result.overlay) {
+      fromServer(result.overlay, `${p.name} with the result drawn over it`);
+    } else {
+      showPlain(p);
+    }
     return;
   }
   if (task === "classification") {
-    await showHeat(result);
+    clear();
+    image.alt = p.name;
   } else if (task === "detection") {
     drawing++;
     drawObjects(canvas, result, view.threshold, view.opacity, view.lit);
@@ -80,6 +110,7 @@ export async function showAnswer(result) {
     image.alt = `${p.name}, with boxes around ${n} objects, which the result lists`;
   } else if (task === "segmentation") {
     image.alt = `${p.name}, with an area for each class, which the result lists`;
+    caption.textContent = "";
     const mine = ++drawing;
     await drawClasses(canvas, result.mask, view.opacity, () => mine === drawing);
   }
@@ -95,21 +126,18 @@ function fromServer(address, alt) {
   image.alt = alt;
 }
 
-async function showHeat(result) {
+// showPlain hides a picture that the browser cannot display, after what the server drew of it.
+function showPlain(p) {
+  image.hidden = true;
+  image.removeAttribute("src");
+  image.alt = p.name;
+  at("no-display").hidden = false;
+  caption.textContent = "";
+}
+
+// showHeat draws the heat map of a subject, and the box of an object over it.
+async function showHeat(result, subject) {
   const p = state.current, model = state.model;
-  heatEnds.abort();
-  const chosen = result.predictions.find((q) => q.index === view.heatClass) ?? result.predictions[0];
-  view.heatClass = chosen.index;
-  at("heat-class").textContent = chosen.class;
-  for (const b of document.querySelectorAll("button.bar")) {
-    b.setAttribute("aria-pressed", String(view.heat && Number(b.dataset.index) === chosen.index));
-  }
-  if (!view.heat) {
-    shownHeat = null;
-    clear();
-    image.alt = p.name;
-    return;
-  }
   heatEnds = new AbortController();
   const { signal } = heatEnds;
   caption.textContent = "The heat map is being computed…";
@@ -122,22 +150,27 @@ async function showHeat(result) {
     at("depth").max = Math.max(view.layers.length - 1, 0);
     at("depth-field").hidden = view.layers.length < 2;
     const layer = view.layers.includes(view.layer) ? view.layer : "";
-    const explanation = await heatOf(p, model, chosen.index, layer, signal);
+    const explanation = await heatOf(p, model, subject.key, layer, signal);
     if (signal.aborted || p !== state.current || idOf(model) !== idOf(state.model)) {
       return;
     }
     drawing++;
-    shownHeat = explanation;
     if (!p.displayed) {
-      fromServer(explanation.overlay, `${p.name} under a heat map of ${chosen.class}`);
+      fromServer(explanation.overlay, "");
     } else {
-      drawHeat(canvas, explanation, view.opacity);
+      repaint = () => {
+        drawHeat(canvas, explanation, view.opacity);
+        if (result.objects) {
+          drawBoxes(canvas, result, [subject.key], subject.key);
+        }
+      };
+      repaint();
     }
     setDepth(explanation.layer);
     const [x, y] = explanation.region;
     const part = x > 0.002 || y > 0.002 ? " The model sees the part that is not darkened." : "";
-    caption.textContent = `Bright parts raise the score of ${chosen.class}, computed at ${explanation.layer}.${part}`;
-    image.alt = `${p.name} under a heat map of ${chosen.class}`;
+    caption.textContent = `Bright parts raise ${subject.of} ${subject.name}, computed at ${explanation.layer}.${part}`;
+    image.alt = `${p.name} under a heat map of ${subject.name}`;
   } catch (e) {
     if (!signal.aborted) {
       clear();
@@ -164,7 +197,7 @@ export function wire(lastAnswer) {
     }
   };
   at("heat").addEventListener("change", (e) => {
-    view.heat = e.target.checked;
+    view.heat[state.model.task] = e.target.checked;
     again();
   });
   let timer;
@@ -177,19 +210,15 @@ export function wire(lastAnswer) {
   at("opacity").addEventListener("input", (e) => {
     view.opacity = e.target.value / 100;
     at("opacity-value").textContent = percent(view.opacity);
-    if (shownHeat && state.model.task === "classification") {
-      drawHeat(canvas, shownHeat, view.opacity);
-    } else {
-      again();
-    }
+    (repaint ?? again)();
   });
   return again;
 }
 
-// explainClass shows the heat map of a class, or hides it when it is shown.
-export function explainClass(index, result) {
-  view.heat = !(view.heat && view.heatClass === index);
-  view.heatClass = index;
-  at("heat").checked = view.heat;
+// explainSubject shows the heat map of a class or an object, or hides it when it is shown.
+export function explainSubject(key, result) {
+  const { task } = state.model;
+  view.heat[task] = !(view.heat[task] && view.subject === key);
+  view.subject = key;
   showAnswer(result);
 }

@@ -153,22 +153,30 @@ export function embeddingOf(picture, model, changed) {
 // cosine returns the cosine between two embeddings of length 1.
 export const cosine = (a, b) => a.reduce((sum, v, i) => sum + v * b[i], 0);
 
-// heatOf asks which parts of a picture raise the score of a class, seen from a layer; ""
-// is the layer that the server chooses.
-export async function heatOf(picture, model, index, layer, signal) {
-  const id = `${idOf(model)}\n${index}\n${layer}`;
+// heatOf asks which parts of a picture raise the score of a class, or of an object of a
+// detector, seen from a layer; "" is the layer that the server chooses.
+export async function heatOf(picture, model, key, layer, signal) {
+  const id = `${idOf(model)}\n${key}\n${layer}`;
   const known = picture.heats.get(id);
   if (known) {
     return known;
   }
-  const { class_names: names } = await detailsOf(model);
-  // A class may be named like another one's number; the server looks at names first.
-  const name = names.includes(String(index)) ? names[index] : String(index);
-  const query = { ...which(model), explain: true, class: name, topk: 1 };
+  const query = { ...which(model), explain: true };
+  if (model.task === "detection") {
+    query.object = key;
+    query.threshold = 1; // the objects are known
+  } else {
+    const { class_names: names } = await detailsOf(model);
+    // A class may be named like another one's number; the server looks at names first.
+    query.class = names.includes(String(key)) ? names[key] : String(key);
+  }
+  if (model.task === "classification") {
+    query.topk = 1;
+  }
   if (layer !== "") {
     query.layer = layer;
   }
-  const { explanation } = (await call("v1/classify", { body: picture.file, query, signal: AbortSignal.any([signal, picture.ends.signal]) })).results[0];
+  const { explanation } = (await call(paths[model.task], { body: picture.file, query, signal: AbortSignal.any([signal, picture.ends.signal]) })).results[0];
   picture.heats.set(id, explanation);
   return explanation;
 }

@@ -193,6 +193,20 @@ def detect(page):
     drawn = pixels(page, [((x + w / 2) / size[0], min((y + h) / size[1], 1)), ((x + w) / size[0], (y + h / 2) / size[1])])
     assert any(d[3] == 255 for d in drawn), f"no line of the box at {drawn}"
     rows.nth(0).focus()  # which stresses the box
+    # the second object's heat map under its box alone, by the keyboard
+    rows.nth(1).focus()
+    page.keyboard.press("Enter")
+    subject(page, rows, 1, f"the score of 2 {objects[1]['class']}", "v1/detect", "finder", {"object": 1, "threshold": 1})
+    lines = pixels(page, [((o["box"][0] + o["box"][2] / 2) / size[0], max(o["box"][1] / size[1], 0)) for o in objects])
+    assert lines[1][3] == 255, f"no box over the heat map at {lines}"
+    rows.nth(0).click()
+    expect(page.locator("#caption")).to_contain_text(f"raise the score of 1 {objects[0]['class']}, computed at")
+    page.locator("#threshold").fill(str(math.floor(100 * objects[0]["score"]) + 1))  # nothing is left
+    expect(page.locator("#heat-field")).to_be_hidden()
+    page.locator("#threshold").fill("0")
+    page.locator("#heat").uncheck()
+    expect(page.locator("#caption")).to_contain_text("found objects have a score")
+    expect(rows.nth(0)).to_have_attribute("aria-pressed", "false")
     # masks as COCO's own code has them, where it is here
     try:
         import numpy
@@ -220,7 +234,7 @@ def segment(page):
     page.select_option("#model", label=next(o for o in page.locator("#model option").all_inner_texts() if o.startswith("cutter")))
     settled(page)
     result = ask("v1/segment", "one.png", model="cutter")["results"][0]
-    rows = page.locator("#answer div.bar")
+    rows = page.locator("#answer button.bar")
     expect(rows).to_have_count(min(len(result["areas"]), 12))
     for i, a in enumerate(result["areas"][:12]):
         assert rows.nth(i).locator(".name").inner_text() == a["class"]
@@ -251,6 +265,45 @@ def segment(page):
     )
     assert same[0] == 0, same
     page.locator("#opacity").fill("50")
+    # the heat map of a class is in the place of the mask
+    k = next(i for i, a in enumerate(result["areas"]) if a["index"] != 0)
+    rows.nth(k).click()
+    area = result["areas"][k]
+    subject(page, rows, k, f"the mean score of {area['class']}", "v1/segment", "cutter", {"class": area["class"]})
+    page.locator("#heat").uncheck()
+    assert page.locator("#caption").inner_text() == ""
+    page.locator("#heat").check()  # the largest area beside the background
+    expect(page.locator("#caption")).to_contain_text(f"raise the mean score of {area['class']}, computed at")
+    page.locator("#heat").uncheck()
+
+
+def subject(page, rows, k, what, path, model, query):
+    """The heat map of row k is drawn as the API has it, and from other layers."""
+    caption, slider = page.locator("#caption"), page.locator("#depth")
+    expect(caption).to_contain_text(f"Bright parts raise {what}, computed at")
+    expect(rows.nth(k)).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#answer button.bar[aria-pressed=true]")).to_have_count(1)
+    want = ask(path, "one.png", model=model, explain="true", **query)["results"][0]["explanation"]
+    expect(caption).to_contain_text(f"computed at {want['layer']}.")
+    page.locator("#opacity").fill("100")
+    page.wait_for_timeout(300)
+    w, h = page.locator("#picture").evaluate("e => [e.naturalWidth, e.naturalHeight]")
+    best = max(range(len(want["values"])), key=lambda i: want["values"][i])
+    x, y, rw, rh = want["region"]
+    share = lambda i: (x + rw * (i % want["width"] + 0.5) / want["width"], y + rh * (i // want["width"] + 0.5) / want["height"])
+    inside = [i for i in range(len(want["values"])) if all(0 < v < 1 for v in share(i))]
+    worst = min(inside, key=lambda i: want["values"][i])
+    if best in inside and want["values"][best] > 0:
+        bright, dark = pixels(page, [share(best), share(worst)])
+        assert sum(bright[:3]) > sum(dark[:3]) and bright[3] == 255, (bright, dark)
+    page.locator("#opacity").fill("50")
+    layers = ask("v1/models/" + model)["layers"]
+    assert slider.get_attribute("max") == str(len(layers) - 1) and len(layers) > 3, layers
+    slider.focus()
+    for press, layer in [("Home", layers[0]), ("ArrowRight", layers[1]), ("End", layers[-1])]:
+        page.keyboard.press(press)
+        expect(caption).to_contain_text(f"Bright parts raise {what}, computed at {layer}.")
+        assert slider.get_attribute("aria-valuetext") == layer
 
 
 def inputs(browser):
@@ -502,7 +555,11 @@ def look(browser):
                 page.select_option("#model", index=2)
                 settled(page)
 
-            states += [("classified", classified), ("detected", detected), ("segmented", segmented)]
+            def heated():
+                page.locator("#heat").check()
+                expect(page.locator("#caption")).to_contain_text("raise the")
+
+            states += [("classified", classified), ("detected", detected), ("detected-heat", heated), ("segmented", segmented), ("segmented-heat", heated)]
             for name, go in states:
                 go()
                 page.wait_for_timeout(200)
