@@ -74,3 +74,33 @@ func TestDetectKeysOfDetectors(t *testing.T) {
 		t.Errorf("%v, %+v, %q", err, j.rec.Detect, j.notes)
 	}
 }
+
+// TestNothingToEvaluate: a validation part without objects is noted once, the last epoch
+// counts, and patience does not end the run.
+func TestNothingToEvaluate(t *testing.T) {
+	cfg := objectConfig(t, objectScenes(t, 4, 2, 1), t.TempDir(), "epochs=3", "early_stop={patience: 1}")
+	empty := *objectsOf(cfg.Splits.Val)
+	empty.Pictures = slices.Clone(empty.Pictures)
+	for i := range empty.Pictures {
+		empty.Pictures[i].Objects = nil
+	}
+	cfg.Splits.Val = &empty
+	var log strings.Builder
+	cfg.Log.W = &log
+	r := mustRun(t, cfg)
+	if r.Epochs != 3 || r.Stopped != "" || r.Best != nil || r.Last.Val != nil || r.BestFile == "" {
+		t.Errorf("%+v", r)
+	}
+	for _, want := range []string{"AP cannot be measured", "early_stop (--patience) has no effect"} {
+		if strings.Count(log.String(), want) != 1 {
+			t.Errorf("the log has not once %q:\n%s", want, &log)
+		}
+	}
+	if s := log.String(); strings.Contains(s, "-1.000") || strings.Contains(s, "(best)") {
+		t.Error(s)
+	}
+	m := Metrics{Detection: &DetectionMetrics{Boxes: []float64{-1, -1}, Masks: []float64{-1, -1}}}
+	if got := m.text(); got != "box AP none, AP50 none, mask AP none" {
+		t.Error(got)
+	}
+}
