@@ -74,6 +74,9 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 	if err != nil {
 		return err
 	}
+	if rec.EarlyStop != nil && s.eval == nil {
+		s.notes = append(s.notes, "early_stop (--patience) has no effect, because there is nothing to evaluate on")
+	}
 	if err := s.fill(state); err != nil {
 		return err
 	}
