@@ -44,7 +44,7 @@ type Options struct {
 // Check returns an error for choices that this machine cannot follow.
 func (o Options) Check() error {
 	if o.Threads < 0 {
-		return fmt.Errorf("Threads is %d, must not be negative", o.Threads)
+		return fmt.Errorf("option Threads is %d, must not be negative", o.Threads)
 	}
 	if o.Device == nil {
 		return o.BF16.Check()
