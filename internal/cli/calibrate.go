@@ -165,6 +165,10 @@ func (c *calibrateCommand) run(ctx context.Context) error {
 	if file.Architecture, err = json.Marshal(conf); err != nil {
 		return err
 	}
+	if len(file.Reference) > 0 { // other probabilities than those of OUT
+		file.Reference = nil
+		c.note("the distribution of the model's answers is left out, because it changes: resnet eval --reference measures it again")
+	}
 	r.addTo(&file.Meta)
 	if err := weights.Save(c.out, file, weights.SaveOptions{Half: c.half}); err != nil {
 		return err

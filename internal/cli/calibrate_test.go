@@ -14,7 +14,7 @@ import (
 // every format, and predict marks those below its threshold.
 func TestCalibrate(t *testing.T) {
 	dir := t.TempDir()
-	model, out := fashionModel(t, nil), filepath.Join(dir, "c.safetensors")
+	model, out := fashionModel(t, func(f *weights.File) { f.Reference = []byte(`{"a":1}`) }), filepath.Join(dir, "c.safetensors")
 	var r calibrated
 	args := []string{"calibrate", model, "--data", "embedded:fashion", "--accuracy", "0.2", "-o", out, "--json", "-q"}
 	if err := json.Unmarshal([]byte(done(t, args...)), &r); err != nil {
@@ -38,6 +38,9 @@ func TestCalibrate(t *testing.T) {
 	f, err := weights.Load(out)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(f.Reference) > 0 {
+		t.Errorf("the distribution of answers before is kept: %s", f.Reference)
 	}
 	for threshold, unsure := range map[float64]bool{0: false, 0.001: false, 0.9999: true} {
 		f.Metrics[weights.MetricSureAbove] = threshold

@@ -58,6 +58,7 @@ has all detections in the form of COCO's results.`,
   resnet eval --data folder:cifar10.zip --tta --json
   resnet eval -m best.safetensors --data idx:mnist --split test --out report
   resnet eval -m best.safetensors --data folder:photos --bf16=emulate
+  resnet eval -m best.safetensors --data folder:photos --reference
   resnet eval -m fcn_resnet50@fcn_resnet50_coco.pth --data voc:VOCdevkit
   resnet eval -m retinanet_resnet50_fpn@retinanet_resnet50_fpn_coco.pth --data coco:coco --split val`,
 		Args: atMost(0),
