@@ -76,11 +76,8 @@ func (d *Decoder) smooth(c *component, b *block, bx, by int) {
 	}
 	// Beyond an edge are the blocks at the edge. As in libjpeg-turbo, the lower edge is that
 	// of all units, but for the last row of units.
-	rows, last, at := c.v, c.v*myy-1, by
-	if by/c.v == myy-1 {
-		if rows = c.bh % c.v; rows == 0 {
-			rows = c.v
-		}
+	last, at := c.v*myy-1, by
+	if rows := c.bh % c.v; by/c.v == myy-1 && rows > 0 {
 		last, at = rows*myy-1, by/c.v*rows+by%c.v
 	}
 	var dc window
