@@ -8,7 +8,8 @@
 // gray, YCbCr, RGB, CMYK and YCbCrK, with all sampling factors that are whole
 // multiples. Damage is treated as libjpeg treats it: where the data of a scan make
 // no sense, or a marker comes too early, the decoder goes on at the next restart
-// marker, and what is missing is gray. A file that ends before its data do is an
+// marker, and what is missing is gray, or estimated from the blocks around if scans of a
+// progressive file are missing. A file that ends before its data do is an
 // error; one that lacks only its last marker is not.
 //
 // The reading of markers and scans is derived from image/jpeg, Copyright 2009 The Go
@@ -51,6 +52,7 @@ type component struct {
 	// lowest is, in a progressive file, the lowest bit that is known of each
 	// coefficient in zig-zag order, or -1.
 	lowest [blockSize]int8
+	before [blockSize]int8 // lowest before the last scan that had the component
 	// Blocks in a row and in a column, without those that only fill up units.
 	bw, bh int
 	// The blocks that are wanted: columns bx0 to below bx1, rows by0 to below by1.
@@ -128,6 +130,7 @@ type frame struct {
 	planes        bool // the planes are laid out
 	cut           bool // a scan could not be read to its end
 	scans         int
+	lastGood      int // the last row of units for which the last scan had data
 	shift         int // of Options, or 0 for files that ignore it
 }
 
@@ -391,9 +394,7 @@ func (d *Decoder) startOfFrame(marker uint8, b []byte) error {
 		c.bw = (f.width*c.h + side*f.hMax - 1) / (side * f.hMax)
 		c.bh = (f.height*c.v + side*f.vMax - 1) / (side * f.vMax)
 		c.seen = false
-		for k := range c.lowest {
-			c.lowest[k] = -1
-		}
+		c.lowest = nothing
 	}
 	f.nComp = n
 	return nil

@@ -5,6 +5,7 @@ import "image"
 // reconstruct computes the pixels of stored coefficients.
 func (d *Decoder) reconstruct() {
 	mxx, _ := d.units()
+	smooths := d.smooths()
 	for i := range d.comp[:d.frame.nComp] {
 		c := &d.comp[i]
 		if !c.seen {
@@ -13,6 +14,9 @@ func (d *Decoder) reconstruct() {
 		for by := c.by0; by < min(c.by1, c.bh); by++ {
 			for bx := c.bx0; bx < min(c.bx1, c.bw); bx++ {
 				d.work = c.coeffs[by*mxx*c.h+bx]
+				if smooths {
+					d.smooth(c, &d.work, bx, by)
+				}
 				c.store(&d.work, false, bx, by)
 			}
 		}

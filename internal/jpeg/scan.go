@@ -162,6 +162,9 @@ func (d *Decoder) begin(comps []scanComponent, b band) error {
 			clear(c.coeffs)
 		}
 		if f.progressive {
+			if c.before = c.lowest; f.scans == 1 { // libjpeg-turbo has zeros there
+				c.before = [blockSize]int8{}
+			}
 			for k := b.zigStart; k <= b.zigEnd; k++ {
 				c.lowest[k] = int8(b.al)
 			}
@@ -215,6 +218,9 @@ func (d *Decoder) interleaved(comps []scanComponent, b band) error {
 				left--
 			}
 			blank := d.bits.starved
+			if !blank {
+				d.frame.lastGood = my
+			}
 			for i := range comps {
 				c := &comps[i]
 				for y := range c.v {
@@ -246,6 +252,9 @@ func (d *Decoder) single(c *scanComponent, b band) error {
 					*c, left, rst = one[0], d.frame.ri, (rst+1)&7
 				}
 				left--
+			}
+			if !d.bits.starved {
+				d.frame.lastGood = by / c.v
 			}
 			if err := d.block(c, b, bx, by, mxx*c.h, d.bits.starved); err != nil {
 				return err
