@@ -47,6 +47,8 @@ type PartReport struct {
 	// pictures with masks; PerClass then counts the pictures that have the class.
 	Pixels  []int64 `json:"pixels,omitempty"`
 	Ignored int64   `json:"ignored_pixels,omitempty"`
+	// Uncounted is the number of pictures whose mask has no pixel that counts.
+	Uncounted int `json:"uncounted_pictures,omitempty"`
 }
 
 // BadSample is a sample that cannot be decoded.
@@ -184,6 +186,9 @@ func (r *PartReport) countMask(mask *imaging.Image) {
 	for _, v := range mask.Pix {
 		n[v]++
 	}
+	if n[IgnoredClass] == int64(len(mask.Pix)) {
+		r.Uncounted++
+	}
 	for k := range r.Pixels {
 		r.Pixels[k] += n[k]
 		if n[k] > 0 {
@@ -227,6 +232,32 @@ func duplicates(parts []part, groups map[[32]byte][]place) []Duplicate {
 		dups = append(dups, d)
 	}
 	return dups
+}
+
+// Err returns an error if nothing can be learned from the masks of the training part, or
+// measured by those of another: no pixel counts, or those of one class alone, where the
+// value of the others seems to be the one that does not count.
+func (r *Report) Err() error {
+	for _, p := range r.Parts {
+		if p.Pixels == nil || p.Ignored == 0 {
+			continue
+		}
+		with := 0
+		for _, n := range p.Pixels {
+			if n > 0 {
+				with++
+			}
+		}
+		switch {
+		case with == 0:
+			return fmt.Errorf("%s: no pixel of the masks of the %s part counts: all have the value %d, which is no class: write the numbers of the classes, 0 to %d",
+				r.Spec, p.Name, IgnoredClass, len(r.Classes)-1)
+		case with == 1 && p.Pixels[0] > 0 && p.Name == "train":
+			return fmt.Errorf("%s: the pixels of the masks of the training part are of %s, class 0, or have the value %d, which does not count: write 1 to %d for pixels of the other classes, or name the class of each value in a file classes.csv, with lines NAME,VALUE",
+				r.Spec, r.Classes[0], IgnoredClass, len(r.Classes)-1)
+		}
+	}
+	return nil
 }
 
 // Warnings returns one line for each likely mistake that spoils training or
@@ -273,6 +304,9 @@ func (r *Report) Warnings() []string {
 				continue
 			}
 			most, least = max(most, n), min(least, n)
+		}
+		if p.Uncounted > 0 {
+			w = append(w, fmt.Sprintf("%s: pictures whose mask has no pixel that counts: %d of %d", p.Name, p.Uncounted, p.Images))
 		}
 		if len(empty) > 0 {
 			more := ""

@@ -69,7 +69,7 @@ func (k classifier) findTotal(c *compiler, o graph.CrossEntropy) {
 	}
 	c.step("total", 1, func(r *run, _, _ int) {
 		e := k.kernel(r, o)
-		r.f64[k.total] = e.Denominator(r.i64[k.labels])
+		r.f64[k.total] = denominator(&e, r.i64[k.labels])
 	}, reads(k.weights), nil)
 }
 
@@ -79,9 +79,17 @@ func (k classifier) denominator(r *run, e *vec.CrossEntropy) float64 {
 		return r.f64[k.total]
 	}
 	if k.labels >= 0 {
-		return e.Denominator(r.i64[k.labels])
+		return denominator(e, r.i64[k.labels])
 	}
 	return float64(k.rows)
+}
+
+// denominator is e.Denominator, and 1 where no label counts: the loss is 0 then.
+func denominator(e *vec.CrossEntropy, labels []int64) float64 {
+	if d := e.Denominator(labels); d != 0 {
+		return d
+	}
+	return 1
 }
 
 func (c *compiler) crossEntropy(n *graph.Node, o graph.CrossEntropy) error {

@@ -17,7 +17,8 @@ const IgnoreLabel = -100
 // as PyTorch's CrossEntropyLoss, with w = 1 where no weights are given. With
 // LabelSmoothing s (Szegedy et al. 2016, section 7) the target distribution
 // becomes (1-s)*target + s/C. Rows with the label [IgnoreLabel] do not count;
-// any other label outside 0..C-1 stops the run with an error. With targets that are
+// any other label outside 0..C-1 stops the run with an error. Where no row counts, or
+// all that do have the weight 0, the loss is 0 (PyTorch's is NaN). With targets that are
 // distributions the sum is divided by N, not by the class weights, as in PyTorch.
 //
 // Logits [N C H W] are those of a segmentation, whose pixels count as rows.

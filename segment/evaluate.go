@@ -30,7 +30,7 @@ const maxBatchPixels = 1 << 19
 // Evaluation is how a network does on pictures with masks.
 type Evaluation struct {
 	*metrics.SegmentationReport
-	// Loss is the mean cross entropy of the pixels that count, nats.
+	// Loss is the mean cross entropy of the pixels that count, nats; 0 if none does.
 	Loss     float64 `json:"loss"`
 	Pictures int     `json:"pictures"`
 	Skipped  int     `json:"skipped"` // pictures that could not be decoded
@@ -105,7 +105,9 @@ func (n *Network) Evaluate(ctx context.Context, ds data.MaskDataset, opt Evaluat
 	if e.SegmentationReport, err = confusion.Report(ds.Classes()); err != nil {
 		return nil, err
 	}
-	e.Loss = loss / pixels
+	if pixels > 0 { // else no pixel counts
+		e.Loss = loss / pixels
+	}
 	return e, nil
 }
 

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,7 +30,7 @@ func (j *job) detector(ref modelfile.Ref) (*models.Model, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := j.becomeDetector(&conf); err != nil {
+		if err := j.becomeDetector(&conf, false); err != nil {
 			return nil, err
 		}
 		// Without trained weights there are no statistics that batch norms could keep.
@@ -66,7 +67,7 @@ func (j *job) pretrainedDetector(ref modelfile.Ref) (*models.Model, error) {
 			return nil, fmt.Errorf("model %s: %w", model, err)
 		}
 	}
-	if err := j.becomeDetector(&conf); err != nil {
+	if err := j.becomeDetector(&conf, true); err != nil {
 		return nil, err
 	}
 	if classifier {
@@ -109,9 +110,10 @@ func bodyOf(tensors map[string]*tensor.Tensor) map[string]*tensor.Tensor {
 	return body
 }
 
-// becomeDetector makes conf that of the detector to train.
-func (j *job) becomeDetector(conf *models.Config) error {
-	d := j.rec.Detect
+// becomeDetector makes conf that of the detector to train. trained reports whether it has
+// weights, which fit no other.
+func (j *job) becomeDetector(conf *models.Config, trained bool) error {
+	d, wasDetector := j.rec.Detect, conf.Task() == models.Detection
 	switch conf.Task() {
 	case models.Segmentation:
 		return fmt.Errorf("%s is a segmentation network: a detector begins with a classifier or a detector", conf.Name)
@@ -120,22 +122,28 @@ func (j *job) becomeDetector(conf *models.Config) error {
 		if kind == "" {
 			kind = models.DetectorFasterRCNN
 		}
-		models.Detect(kind, d.V2)(conf)
-		suffix := "_fpn"
-		if d.V2 {
-			suffix = "_fpn_v2"
-		}
-		conf.Name, conf.Dropout = string(kind)+"_"+conf.Name+suffix, 0
-		if d.Channels > 0 {
-			conf.Detection.Channels = d.Channels
-		}
-		if d.BoxFeatures > 0 && kind != models.DetectorRetinaNet {
-			conf.Detection.BoxFeatures = d.BoxFeatures
-		}
+		newHeads(conf, kind, d.V2)
+		conf.Dropout = 0
 		if p := j.prep; len(p.Mean) == conf.InChannels && len(p.Std) == conf.InChannels {
 			conf.Detection.Mean, conf.Detection.Std = slices.Clone(p.Mean), slices.Clone(p.Std)
 		}
+		d.widths(conf.Detection)
+	case models.Detection:
+		if trained {
+			if err := d.fits(conf); err != nil {
+				return err
+			}
+			break
+		}
+		h := conf.Detection
+		if kind, v2 := cmp.Or(d.Kind, h.Kind), h.V2 || d.V2; kind != h.Kind || v2 != h.V2 {
+			named := conf.Name
+			newHeads(conf, kind, v2)
+			j.notes = append(j.notes, fmt.Sprintf("detect.kind and detect.v2 make %s of %s", conf.Name, named))
+		}
+		d.widths(conf.Detection)
 	}
+	j.dropTwoStage(conf.Detection)
 	if conf.InChannels != 3 {
 		return fmt.Errorf("%s takes %d channels, a detector of pictures must take 3", conf.Name, conf.InChannels)
 	}
@@ -144,12 +152,82 @@ func (j *job) becomeDetector(conf *models.Config) error {
 	j.rec.resizeDetector(&h)
 	conf.Classes, conf.InputSize = len(j.classes()), h.MinSize
 	if h.Kind == models.DetectorMaskRCNN && !objectsOf(j.splits.Train).HasMasks() {
-		return fmt.Errorf("%s learns masks, but not all objects of %s have one: train a detector of boxes, such as --model fasterrcnn_…, or --set detect.kind=fasterrcnn", conf.Name, j.splits.Spec)
+		other := "--set detect.kind=fasterrcnn"
+		if trained && wasDetector {
+			other = "the file of a classifier"
+		}
+		return fmt.Errorf("%s learns masks, but not all objects of %s have one: train a detector of boxes, by --model fasterrcnn_… or %s", conf.Name, j.splits.Spec, other)
 	}
 	if len(d.MinSizes) > 0 && slices.Max(d.MinSizes) > h.MaxSize {
 		return badKey("detect.min_sizes", "%d is above detect.max_size, %d", slices.Max(d.MinSizes), h.MaxSize)
 	}
 	return nil
+}
+
+// newHeads makes conf a detector of that kind and version, and names it so.
+func newHeads(conf *models.Config, kind models.DetectorKind, v2 bool) {
+	base := conf.Name
+	if h := conf.Detection; h != nil {
+		base = strings.TrimSuffix(strings.TrimPrefix(base, string(h.Kind)+"_"), detectorSuffix(h.V2))
+	}
+	models.Detect(kind, v2)(conf)
+	conf.Name = string(kind) + "_" + base + detectorSuffix(v2)
+}
+
+func detectorSuffix(v2 bool) string {
+	if v2 {
+		return "_fpn_v2"
+	}
+	return "_fpn"
+}
+
+// widths sets the widths of the heads of a new detector.
+func (d *DetectRecipe) widths(h *models.DetectionHead) {
+	if d.Channels > 0 {
+		h.Channels = d.Channels
+	}
+	if d.BoxFeatures > 0 && h.Kind != models.DetectorRetinaNet {
+		h.BoxFeatures = d.BoxFeatures
+	}
+}
+
+// fits returns an error that names a key that a trained detector does not have the value
+// of.
+func (d *DetectRecipe) fits(conf *models.Config) error {
+	h := conf.Detection
+	other := func(key string, want, is any) error {
+		return badKey(key, "%v is for a detector that is made of a classifier or by its name, but %s is a trained detector (detect.kind %s, v2 %v, channels %d, box_features %d), whose weights fit %v alone: leave the key out, or begin with a classifier's file",
+			want, conf.Name, h.Kind, h.V2, h.Channels, h.BoxFeatures, is)
+	}
+	switch {
+	case d.Kind != "" && d.Kind != h.Kind:
+		return other("detect.kind", d.Kind, h.Kind)
+	case d.V2 && !h.V2:
+		return other("detect.v2", d.V2, h.V2)
+	case d.Channels > 0 && d.Channels != h.Channels:
+		return other("detect.channels", d.Channels, h.Channels)
+	case d.BoxFeatures > 0 && d.BoxFeatures != h.BoxFeatures && h.Kind != models.DetectorRetinaNet:
+		return other("detect.box_features", d.BoxFeatures, h.BoxFeatures)
+	}
+	return nil
+}
+
+// dropTwoStage takes the keys from the recipe that are for R-CNNs alone, and notes it,
+// for a detector that is none.
+func (j *job) dropTwoStage(h *models.DetectionHead) {
+	var keys []string
+	rec, d := *j.rec, *j.rec.Detect
+	for key, v := range map[string]*int{"detect.proposals": &d.Proposals, "detect.box_features": &d.BoxFeatures} {
+		if h.Kind == models.DetectorRetinaNet && *v > 0 {
+			keys, *v = append(keys, key), 0
+		}
+	}
+	if len(keys) == 0 {
+		return
+	}
+	slices.Sort(keys)
+	rec.Detect, j.rec = &d, &rec
+	j.notes = append(j.notes, fmt.Sprintf("%s: left out, because %s has no proposals, which it is for", strings.Join(keys, " and "), h.Kind))
 }
 
 // freezeStages freezes the stages of a trained backbone that do not learn.

@@ -71,9 +71,9 @@ func (m Metrics) Score() float64 {
 func (m Metrics) text() string {
 	switch d := m.Detection; {
 	case d != nil && len(d.Masks) > 1:
-		return fmt.Sprintf("box AP %.3f, AP50 %.3f, mask AP %.3f", d.Boxes[0], d.Boxes[1], d.Masks[0])
+		return fmt.Sprintf("box AP %s, AP50 %s, mask AP %s", precision(d.Boxes[0]), precision(d.Boxes[1]), precision(d.Masks[0]))
 	case d != nil && len(d.Boxes) > 1:
-		return fmt.Sprintf("box AP %.3f, AP50 %.3f", d.Boxes[0], d.Boxes[1])
+		return fmt.Sprintf("box AP %s, AP50 %s", precision(d.Boxes[0]), precision(d.Boxes[1]))
 	case d != nil:
 		var parts []string
 		for _, name := range slices.Sorted(maps.Keys(d.Parts)) {
@@ -90,6 +90,14 @@ func (m Metrics) text() string {
 		return "mAP " + term.Percent(m.MAP)
 	}
 	return "top-1 " + term.Percent(m.Top1)
+}
+
+// precision writes one of COCO's numbers, which is -1 without objects to measure by.
+func precision(v float64) string {
+	if v < 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%.3f", v)
 }
 
 // tally adds up metrics over batches. It is part of a checkpoint.
@@ -187,6 +195,7 @@ func (e *pictureEvaluator) run(ctx context.Context, vars *engine.Vars, each func
 	if err != nil {
 		return Metrics{}, err
 	}
+	defer func() { _ = r.Vars().FreeDevice() }() // this epoch's values: what is not freed now is later
 	input := infer.Input{Shape: tensor.Shape{e.batch, e.prep.Channels, e.prep.Height, e.prep.Width}, Layout: tensor.NHWC}
 	plan, err := r.Plan(ctx, infer.Query{}, input)
 	if err != nil {

@@ -67,6 +67,9 @@ func (s *session) inspect(ctx context.Context, cfg Config) error {
 			}
 		}
 	}
+	if err := r.Err(); err != nil {
+		return err
+	}
 	for _, w := range r.Warnings() {
 		s.notes = append(s.notes, "the data: "+w)
 	}

@@ -74,10 +74,13 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 	if err != nil {
 		return err
 	}
+	if rec.EarlyStop != nil && s.eval == nil {
+		s.notes = append(s.notes, "early_stop (--patience) has no effect, because there is nothing to evaluate on")
+	}
 	if err := s.fill(state); err != nil {
 		return err
 	}
-	opt.Vars, opt.shards = s.vars, rec.Shards
+	opt.Vars, opt.shards, opt.synchronized = s.vars, rec.Shards, s.synchronized()
 	if rec.Finetune != nil {
 		opt.BodyLR = rec.Finetune.BackboneLR
 	}

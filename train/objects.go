@@ -182,6 +182,10 @@ func (s *session) loadObjects(opt *StepOptions) error {
 	if ev == nil || ev.Len() == 0 {
 		return nil
 	}
+	if !objectsOf(ev).HasObjects() {
+		s.notes = append(s.notes, fmt.Sprintf("no picture of the validation part of %s has an object, so AP cannot be measured: there is no evaluation and no best epoch, and the model is the last one", sp.Spec))
+		return nil
+	}
 	if s.eval, err = newEvaluator(net, ev, data.LoaderConfig{SkipBad: s.skipBad}, s.compute(engine.BF16Off)); err != nil {
 		return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
 	}

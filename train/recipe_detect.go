@@ -14,11 +14,13 @@ import (
 type DetectRecipe struct {
 	// Kind is the detector that a classifier becomes: retinanet, fasterrcnn or maskrcnn,
 	// which needs masks; empty is fasterrcnn. V2 selects torchvision's second version.
-	// Neither changes a model that is a detector.
+	// A model that is only the name of a detector becomes that kind; the file of a
+	// detector must be of it.
 	Kind models.DetectorKind `yaml:"kind,omitempty"`
 	V2   bool                `yaml:"v2,omitempty"`
 	// Channels of the pyramid and the heads' convolutions, and BoxFeatures of the box
-	// head, of the detector that a classifier becomes; 0 means 256 and 1024, torchvision's.
+	// head, of a detector that is not trained; 0 means 256 and 1024, torchvision's. The
+	// file of a detector must have them.
 	Channels    int `yaml:"channels,omitempty"`
 	BoxFeatures int `yaml:"box_features,omitempty"`
 	// Proposals is the number of boxes that a two-stage detector looks at in a picture,

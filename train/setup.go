@@ -89,6 +89,9 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 		return nil, fmt.Errorf("recipe %s: %w", s.rec.Name, err)
 	}
 	net, err := s.network(cfg, from)
+	if key := (*keyError)(nil); errors.As(err, &key) {
+		err = &RecipeError{File: s.rec.Name, Key: key.key, Problem: key.problem, Suggest: key.suggest}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -131,9 +131,9 @@ func TestPrism(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for k, x := range r.Predictions {
+			for k, x := range r {
 				if len(l.Predictions) != 3 || l.Predictions[k].Class != x.Class || abs(l.Predictions[k].Probability-x.Probability) > 1e-5 {
-					t.Errorf("%s: %v, want %v", l.ID, l.Predictions, r.Predictions)
+					t.Errorf("%s: %v, want %v", l.ID, l.Predictions, r)
 					break
 				}
 			}

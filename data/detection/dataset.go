@@ -231,6 +231,17 @@ func (d *Dataset) Evaluation(withMasks bool) (objects []metrics.Object, images, 
 	return objects, images, d.Categories, nil
 }
 
+// HasObjects reports whether there is an object to measure a detector by: one that is no
+// crowd, and whose box has an area in its picture.
+func (d *Dataset) HasObjects() bool {
+	for i := range d.Pictures {
+		if slices.ContainsFunc(d.Pictures[i].Objects, d.Pictures[i].counts) {
+			return true
+		}
+	}
+	return false
+}
+
 // ForTraining returns the dataset as torchvision's reference recipes train on it:
 // crowds are left out; boxes are cut at the picture's edges and left out without
 // area; pictures without objects, or whose boxes all have a side of at most one pixel,

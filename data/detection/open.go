@@ -216,36 +216,89 @@ func (s *Splits) finish(opt Options) (*Splits, error) {
 	if s.Val != nil || s.Train == nil || share <= 0 || s.Train.Len() < 2 {
 		return s, nil
 	}
-	// The order depends on the seed and the names alone, so that most pictures stay
-	// where they are when others are added.
+	held := s.Train.heldOut(share, opt.Seed)
+	var out, in []int
+	for i := range s.Train.Pictures {
+		if held[i] {
+			out = append(out, i)
+		} else {
+			in = append(in, i)
+		}
+	}
+	if len(out) == 0 {
+		return s, nil
+	}
+	s.Notes = append(s.Notes, fmt.Sprintf("no validation part: held out %d of %d training pictures, class by class (share %g, seed %d)", len(out), len(in)+len(out), share, opt.Seed))
+	s.Train, s.Val = s.Train.Subset(in), s.Train.Subset(out)
+	return s, nil
+}
+
+// heldOut returns which pictures are held out for validation: as data.HoldOut, that share
+// of the pictures of each class, the class being that of the first object, but at least
+// one picture with objects where there are two, since nothing can be measured without;
+// and that share of the pictures without objects.
+func (d *Dataset) heldOut(share float64, seed uint64) []bool {
 	type member struct {
 		key   [32]byte
 		index int
 	}
-	all := make([]member, s.Train.Len())
-	for i := range all {
-		all[i] = member{sha256.Sum256(append(binary.LittleEndian.AppendUint64(nil, opt.Seed), s.Train.Name(i)...)), i}
-	}
-	slices.SortFunc(all, func(a, b member) int {
-		if c := slices.Compare(a.key[:], b.key[:]); c != 0 {
-			return c
+	const none = -1 // the class of pictures without objects
+	groups := map[int][]member{}
+	with := 0
+	for i := range d.Pictures {
+		class := none
+		if at := slices.IndexFunc(d.Pictures[i].Objects, d.Pictures[i].counts); at >= 0 {
+			class = d.Pictures[i].Objects[at].Class
+			with++
 		}
-		return a.index - b.index
-	})
-	n := min(max(int(share*float64(len(all))+0.5), 1), len(all)-1)
-	var out, in []int
-	for k, m := range all {
-		if k < n {
-			out = append(out, m.index)
-		} else {
-			in = append(in, m.index)
-		}
+		// The order depends on the seed and the names alone, so that most pictures stay
+		// where they are when others are added.
+		groups[class] = append(groups[class], member{sha256.Sum256(append(binary.LittleEndian.AppendUint64(nil, seed), d.Name(i)...)), i})
 	}
-	slices.Sort(out)
-	slices.Sort(in)
-	s.Notes = append(s.Notes, fmt.Sprintf("no validation part: held out %d of %d training pictures (share %g, seed %d)", n, len(all), share, opt.Seed))
-	s.Train, s.Val = s.Train.Subset(in), s.Train.Subset(out)
-	return s, nil
+	held := make([]bool, d.Len())
+	some, first := false, member{index: none}
+	for class, all := range groups {
+		slices.SortFunc(all, func(a, b member) int {
+			if c := slices.Compare(a.key[:], b.key[:]); c != 0 {
+				return c
+			}
+			return a.index - b.index
+		})
+		n := int(share*float64(len(all)) + 0.5)
+		if class != none {
+			n = max(n, 1)
+			if c := slices.Compare(all[0].key[:], first.key[:]); first.index == none || c < 0 || c == 0 && all[0].index < first.index {
+				first = all[0]
+			}
+		}
+		n = min(n, len(all)-1)
+		for _, m := range all[:n] {
+			held[m.index] = true
+		}
+		some = some || class != none && n > 0
+	}
+	switch {
+	case !some && with > 1: // each class is in one picture
+		held[first.index] = true
+	case with == 0 && !slices.Contains(held, true):
+		held[groups[none][0].index] = true
+	}
+	return held
+}
+
+// counts reports whether an object of the picture counts in the evaluation.
+func (p *Picture) counts(o Object) bool {
+	return !o.Crowd && o.Box[2] > 0 && o.Box[3] > 0 && !p.outside(o.Box)
+}
+
+// outside reports whether a box has nothing in common with the picture, if its size is
+// known.
+func (p *Picture) outside(b [4]float64) bool {
+	if p.W <= 0 || p.H <= 0 {
+		return b[0]+b[2] <= 0 || b[1]+b[3] <= 0
+	}
+	c := clip(b, float64(p.W), float64(p.H))
+	return b[2] > 0 && b[3] > 0 && !(c[2] > 0 && c[3] > 0)
 }
 
 func (s *Splits) set(name string, d *Dataset) {

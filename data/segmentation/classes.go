@@ -269,17 +269,54 @@ func (b *builder) classes() (*classes, error) {
 	return &classes{names: b.names, read: reading{values: to}}, nil
 }
 
-// look finds out the classes of masks that no file names: all masks are read, since
-// a rare class may be in one of them alone.
-func (t *tree) look(ctx context.Context, samples []sample, opt data.Options) (*classes, error) {
-	var seen [256]atomic.Bool
+// seen are the values that masks have.
+type seen struct {
+	bits  [2]bool   // of gray PNG files of one bit
+	other [256]bool // of other files
+}
+
+func (s *seen) add(o *seen) {
+	for v, is := range o.bits {
+		s.bits[v] = s.bits[v] || is
+	}
+	for v, is := range o.other {
+		s.other[v] = s.other[v] || is
+	}
+}
+
+// binary reports whether there are two classes, 0 and the value that is shown as white:
+// 1 of files of one bit, 255 of others.
+func (s *seen) binary() bool {
+	for v := 1; v < 255; v++ {
+		if s.other[v] {
+			return false
+		}
+	}
+	return s.other[255] && (s.other[0] || s.bits[0]) || s.bits[1] && !s.other[255]
+}
+
+func (s *seen) values() []int {
+	var values []int
+	for v, is := range s.other {
+		if is || v < 2 && s.bits[v] {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// scan reads masks until all are read, or one has a value by which enough is known.
+func (t *tree) scan(ctx context.Context, samples []sample, opt data.Options, enough func(*seen) bool) (*seen, error) {
+	var found seen
+	var mu sync.Mutex
 	var next atomic.Int64
+	var done atomic.Bool
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			var m imaging.Image
 			var all reading
-			for ctx.Err() == nil {
+			for ctx.Err() == nil && !done.Load() {
 				i := int(next.Add(1)) - 1
 				if i >= len(samples) {
 					return
@@ -288,25 +325,63 @@ func (t *tree) look(ctx context.Context, samples []sample, opt data.Options) (*c
 				if err != nil || all.decode(&m, b, opt.MaxPixels) != nil {
 					continue // reported by name when the mask is used
 				}
-				for v := range 256 {
-					if bytes.IndexByte(m.Pix, uint8(v)) >= 0 {
-						seen[v].Store(true)
-					}
+				var own seen
+				into := own.other[:]
+				if grayStep(b) == 255 {
+					into = own.bits[:]
 				}
+				for v := range into {
+					into[v] = bytes.IndexByte(m.Pix, uint8(v)) >= 0
+				}
+				mu.Lock()
+				found.add(&own)
+				if enough(&found) {
+					done.Store(true)
+				}
+				mu.Unlock()
 			}
 		})
 	}
 	wg.Wait()
-	if err := ctx.Err(); err != nil {
+	return &found, ctx.Err()
+}
+
+// look finds out the classes of masks that no file names: all masks are read, since
+// a rare class may be in one of them alone.
+func (t *tree) look(ctx context.Context, samples []sample, opt data.Options) (*classes, error) {
+	found, err := t.scan(ctx, samples, opt, func(*seen) bool { return false })
+	if err != nil {
 		return nil, err
 	}
-	var values []int
-	for v := range seen {
-		if seen[v].Load() {
-			values = append(values, v)
-		}
+	if found.binary() {
+		c := &classes{names: []string{"background", "foreground"}}
+		c.white("which are taken as background and foreground")
+		return c, nil
 	}
-	return classesOf(values, t.firstError(samples, opt))
+	return classesOf(found.values(), t.firstError(samples, opt))
+}
+
+// ofTwo makes white the second of two classes that a file names without their values,
+// where the masks have black and white alone: the value 255 would not count, and nothing
+// would be of the second class.
+func (t *tree) ofTwo(ctx context.Context, c *classes, samples []sample, opt data.Options) error {
+	if len(c.names) != 2 || c.read.values != nil || c.read.colors != nil || slices.Contains(nameless, strings.ToLower(c.names[1])) {
+		return nil
+	}
+	found, err := t.scan(ctx, samples, opt, func(s *seen) bool {
+		return slices.Contains(s.other[1:255], true)
+	})
+	if err == nil && found.other[255] && found.binary() {
+		c.white(fmt.Sprintf("so 255 is %s", c.names[1]))
+	}
+	return err
+}
+
+// white makes 0 the first class, and 1 and 255 the second.
+func (c *classes) white(how string) {
+	c.read.values = nothing()
+	c.read.values[0], c.read.values[1], c.read.values[255] = 0, 1, 1
+	c.note = "the masks have the values 0 and 255 alone (or are of one bit), " + how
 }
 
 // firstError returns why the first mask cannot be read; nil if it can.
@@ -335,11 +410,8 @@ func classesOf(values []int, bad error) (*classes, error) {
 	switch {
 	case len(values) == 0:
 		return nil, fmt.Errorf("no mask can be read: %w", bad)
-	case most <= 0 && slices.Contains(values, data.IgnoredClass):
-		c.names, c.read.values = []string{"background", "foreground"}, nothing()
-		c.read.values[0], c.read.values[255] = 0, 1
-		c.note = "the masks have the values 0 and 255 alone, which are taken as background and foreground"
-		return c, nil
+	case most < 0:
+		return nil, fmt.Errorf("all pixels of the masks have the value %d, which does not count: write 0, 1, 2, …, the numbers of the classes", data.IgnoredClass)
 	case most > 20 && 2*len(values) < most:
 		return nil, fmt.Errorf("the masks have %d values up to %d, such as %v, which are not the numbers of classes 0, 1, 2, …: "+
 			"name the class of each value in a file classes.csv of the data, with lines NAME,VALUE", len(values), most, values[:min(4, len(values))])

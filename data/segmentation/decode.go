@@ -16,7 +16,8 @@ import (
 )
 
 // reading is how the values of masks become classes. The zero value takes palette
-// indices and gray values as they are.
+// indices and gray values as they are in the file, those of 1, 2 and 4 bits, too: 1 is
+// class 1, and not the white that it is shown as.
 type reading struct {
 	colors map[[3]uint8]uint8 // the class of each color; nil for classes by value
 	values *[256]int16        // the class of each value, -1 for none; nil for the value itself
@@ -47,12 +48,18 @@ func (r *reading) decode(dst *imaging.Image, file []byte, maxPixels int) error {
 	if r.colors != nil {
 		return r.byColor(dst, m)
 	}
-	if err := values(dst, m); err != nil {
+	step := grayStep(file)
+	if err := values(dst, m, step); err != nil {
 		return err
 	}
 	if r.values != nil {
 		for i, v := range dst.Pix {
 			class := r.values[v]
+			if class < 0 && step > 1 { // a file of classes may have the gray value that programs show
+				if shown := v * step; r.values[shown] != data.IgnoredClass {
+					class = r.values[shown]
+				}
+			}
 			if class < 0 {
 				return fmt.Errorf("the mask has the value %d at x %d, y %d, which no class has: add it to the file of classes", v, i%dst.W, i/dst.W)
 			}
@@ -85,8 +92,22 @@ func decodeFile(file []byte, maxPixels int) (image.Image, error) {
 	return nil, errors.New("the mask is not a PNG, GIF or BMP file")
 }
 
-// values writes the palette indices or gray values of a mask.
-func values(dst *imaging.Image, m image.Image) error {
+// grayStep returns by what the values of a gray PNG of 1, 2 or 4 bits are multiplied
+// when it is decoded, so that they reach from black to white; 1 for other files.
+func grayStep(file []byte) uint8 {
+	const depth, colorType, gray = 24, 25, 0 // bytes of the header
+	if bytes.HasPrefix(file, []byte("\x89PNG")) && len(file) > colorType && file[colorType] == gray {
+		switch file[depth] {
+		case 1, 2, 4:
+			return 255 / (1<<file[depth] - 1)
+		}
+	}
+	return 1
+}
+
+// values writes the palette indices or gray values of a mask, which are those of its
+// file: step is of grayStep.
+func values(dst *imaging.Image, m image.Image, step uint8) error {
 	b := m.Bounds()
 	dst.Reset(b.Dx(), b.Dy(), 1)
 	for y := range dst.H {
@@ -112,6 +133,11 @@ func values(dst *imaging.Image, m image.Image) error {
 				}
 				row[x] = c[0]
 			}
+		}
+	}
+	if step > 1 {
+		for i := range dst.Pix {
+			dst.Pix[i] /= step
 		}
 	}
 	return nil

@@ -28,8 +28,11 @@ import (
 // A file of classes is one of: classes.txt, a name per line, for the values 0, 1, …;
 // classes.csv or class_dict.csv with lines NAME,VALUE or NAME,RED,GREEN,BLUE; CVAT's
 // labelmap.txt; CamVid's label_colors.txt. Without one, the values of the masks are
-// numbered classes, or background and foreground if they are 0 and 255. The value
-// 255, and a class called void, ignore or unlabeled, do not count.
+// numbered classes, or background and foreground if they are 0 and 255 alone. The value
+// 255, and a class called void, ignore or unlabeled, do not count, but where classes.txt
+// names two classes and the values of all masks are 0 and 255, 255 is the second one.
+// Gray values of 1, 2 and 4 bits are taken as they are in the file: those of one bit
+// are 0 and 1.
 func OpenMasks(ctx context.Context, files *data.Files, opt data.Options) (*data.Splits, error) {
 	all, err := files.List()
 	if err != nil {
@@ -54,9 +57,12 @@ func OpenMasks(ctx context.Context, files *data.Files, opt data.Options) (*data.
 		c = trimapClasses()
 	}
 	if c == nil {
-		if c, err = t.look(ctx, pairs.list(), opt); err != nil {
-			return nil, err
-		}
+		c, err = t.look(ctx, pairs.list(), opt)
+	} else {
+		err = t.ofTwo(ctx, c, pairs.list(), opt)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if c.note != "" {
 		s.Notes = append(s.Notes, c.note)

@@ -13,6 +13,7 @@ import (
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/train"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -37,8 +38,9 @@ says that it is unsure. The answers stay the same. Both are written to OUT with 
 weights: the temperature as the network's logit_scale, the probability and what was
 measured among the metrics that summary prints.
 
-Pictures are those of the test part of --data (val if there is none). A share of each
-class is used for the fit, the others tell how good it is.`,
+Pictures are those of the test part of --data, val if there is none: with the data of the
+training, those that were held out. A share of each class is used for the fit, the others
+tell how good it is.`,
 		Example: `  resnet calibrate runs/photos/best.safetensors --data folder:photos -o photos.safetensors
   resnet calibrate last.safetensors --data folder:cifar10.zip --accuracy 0.97 --half -o small.safetensors`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -138,7 +140,9 @@ func (c *calibrateCommand) run(ctx context.Context) error {
 	if m.MultiLabel() {
 		return usagef("%s gives each label a probability of its own: only models of one label per picture can be calibrated", m.Name())
 	}
-	splits, err := openData(c.data, data.Options{IgnoreOrientation: c.asStored})
+	opt := train.DataOptions(m.Meta())
+	opt.IgnoreOrientation = c.asStored
+	splits, err := openData(c.data, opt)
 	if err != nil {
 		return err
 	}
@@ -164,6 +168,10 @@ func (c *calibrateCommand) run(ctx context.Context) error {
 	}
 	if file.Architecture, err = json.Marshal(conf); err != nil {
 		return err
+	}
+	if len(file.Reference) > 0 { // other probabilities than those of OUT
+		file.Reference = nil
+		c.note("the distribution of the model's answers is left out, because it changes: resnet eval --reference measures it again")
 	}
 	r.addTo(&file.Meta)
 	if err := weights.Save(c.out, file, weights.SaveOptions{Half: c.half}); err != nil {

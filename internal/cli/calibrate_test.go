@@ -2,11 +2,13 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/train"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -14,7 +16,7 @@ import (
 // every format, and predict marks those below its threshold.
 func TestCalibrate(t *testing.T) {
 	dir := t.TempDir()
-	model, out := fashionModel(t, nil), filepath.Join(dir, "c.safetensors")
+	model, out := fashionModel(t, func(f *weights.File) { f.Reference = []byte(`{"a":1}`) }), filepath.Join(dir, "c.safetensors")
 	var r calibrated
 	args := []string{"calibrate", model, "--data", "embedded:fashion", "--accuracy", "0.2", "-o", out, "--json", "-q"}
 	if err := json.Unmarshal([]byte(done(t, args...)), &r); err != nil {
@@ -38,6 +40,9 @@ func TestCalibrate(t *testing.T) {
 	f, err := weights.Load(out)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(f.Reference) > 0 {
+		t.Errorf("the distribution of answers before is kept: %s", f.Reference)
 	}
 	for threshold, unsure := range map[float64]bool{0: false, 0.001: false, 0.9999: true} {
 		f.Metrics[weights.MetricSureAbove] = threshold
@@ -106,5 +111,24 @@ func TestCalibrateErrors(t *testing.T) {
 		if code != c.code || !strings.Contains(stderr, c.want) {
 			t.Errorf("%q: exit code %d and %q, want %d and %q", c.args, code, stderr, c.code, c.want)
 		}
+	}
+}
+
+// With the data of a training that held some out, those are used.
+func TestCalibrateOnHeldOutPictures(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 40 {
+		writePicture(t, filepath.Join(dir, "pictures", []string{"dark", "noise"}[i%2], fmt.Sprint(i)+".png"), i)
+	}
+	spec := "folder:" + filepath.Join(dir, "pictures")
+	out := filepath.Join(dir, "run")
+	done(t, "train", "--model", "resnet8-cifar", "--recipe", "fashion-quick", "--data", spec, "--batch", "8", "--epochs", "1", "--out", out, "--set", "validation=0.5")
+	var r calibrated
+	best := filepath.Join(out, train.BestFile)
+	if err := json.Unmarshal([]byte(done(t, "calibrate", best, "--data", spec, "-o", filepath.Join(dir, "c.safetensors"), "--json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Split != "val" || r.Fitted != 10 || r.Samples != 10 {
+		t.Errorf("%+v", r)
 	}
 }

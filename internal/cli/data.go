@@ -98,7 +98,8 @@ categories, with an id twice, without area, outside of their picture, pictures t
 not there or have another size.
 
 The exit code is 1 if a picture cannot be decoded or is in two parts, a class folder
-to train on has no pictures, or an annotation is wrong.`,
+to train on has no pictures, an annotation is wrong, or no pixel of the masks counts
+but those of class 0.`,
 		Example: `  resnet data check                          # the sample inside the program
   resnet data check coco:export              # boxes, as COCO, CVAT, Label Studio write them
   resnet data check folder:photos
@@ -224,6 +225,9 @@ func checkFailed(r *data.Report) error {
 	}
 	if bad > 0 {
 		return fmt.Errorf("%s: %d pictures cannot be decoded", r.Spec, bad)
+	}
+	if err := r.Err(); err != nil {
+		return err
 	}
 	if between > 0 {
 		return fmt.Errorf("%s: %d pictures are in more than one part", r.Spec, between)

@@ -120,6 +120,7 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
 	f.BoolVar(&c.reference, "reference", false, "at the end, write the distribution of the best model's answers to up to 2,000 of the evaluated pictures into its file, for resnet serve --drift")
 	f.BoolVar(&c.noCheck, "no-check", false, "do not decode every picture before training")
 	f.BoolVar(&c.recompute, "recompute", false, "recompute activations in the backward pass: less memory, more time, the same result")
+	f.Bool("sync-batch-norm", false, "with ranks of resnet-mpi: batch norm by the statistics of the whole batch; each rank computes one shard")
 	f.BoolVar(&c.exact, "exact", false, "disable Winograd convolution (slower, rounding as in PyTorch)")
 	c.bf16.add(cmd)
 	c.device.add(cmd, a)

@@ -55,6 +55,13 @@ func (t *table) visionLosses() {
 					}
 					b.loss(b.op(graph.CrossEntropy{LabelSmoothing: smoothing}, append([]*graph.Value{x, y}, in(b)...)...), x)
 				})
+				t.add(fmt.Sprintf("loss/dense_none_%v_%g_%v", s, smoothing, weighted), func(b *builder) {
+					x, y := b.in("x", s...), b.classes("y", s[1], s[0], s[2], s[3])
+					for i := range b.c.Inputs["y"].Int64s() { // the loss is 0, and not NaN
+						b.c.Inputs["y"].Int64s()[i] = graph.IgnoreLabel
+					}
+					b.loss(b.op(graph.CrossEntropy{LabelSmoothing: smoothing}, append([]*graph.Value{x, y}, in(b)...)...), x)
+				})
 				t.add(fmt.Sprintf("loss/dense_soft_%v_%g_%v", s, smoothing, weighted), func(b *builder) {
 					b.tol(1e-4)
 					x, y := b.in("x", s...), b.probabilities("y", s...)

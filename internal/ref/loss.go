@@ -40,6 +40,9 @@ func weightedTargets(o graph.CrossEntropy, in []array) (t array, total float64, 
 			row[c] = weight(c) * ((1-s)*row[c] + s/float64(classes))
 		}
 	}
+	if total == 0 { // no row counts
+		total = 1
+	}
 	return t, total, nil
 }
 
@@ -97,9 +100,7 @@ func crossEntropyGrad(o graph.CrossEntropyGrad, in []array) ([]array, error) {
 		for c := 0; c < classes; c++ {
 			i := n*classes + c
 			dx.f[i] = dx.f[i]*sum - t.f[i]
-			if dx.f[i] != 0 { // even if total is 0
-				dx.f[i] *= dloss / total
-			}
+			dx.f[i] *= dloss / total
 		}
 	}
 	if len(s) == 4 {

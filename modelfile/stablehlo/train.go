@@ -97,6 +97,8 @@ func (w *writer) weightedTargets(o graph.CrossEntropy, in []value) (targets, tot
 	hot := w.convert(w.compare("EQ", w.broadcast(target, shape, rows...), index), "f32")
 	counts := w.broadcast(w.reduce("add", hot, 1), shape, rows...) // 0 for rows that are ignored
 	total = w.reduce("add", w.mul(hot, weights), all...)
+	none := w.like(total, 0)
+	total = w.choose(w.compare("EQ", total, none), w.like(total, 1), total) // where no row counts, the loss is 0
 	return w.mul(w.mul(weights, smooth(hot)), counts), total
 }
 
