@@ -24,7 +24,7 @@ type evalCommand struct {
 	data      string
 	split     string
 	seed      uint64
-	seeded    func() bool // --seed was given
+	changed   func(flag string) bool // it was given
 	flip      bool
 	skipBad   bool
 	worst     int
@@ -66,7 +66,13 @@ has all detections in the form of COCO's results.`,
   resnet eval -m fcn_resnet50@fcn_resnet50_coco.pth --data voc:VOCdevkit
   resnet eval -m retinanet_resnet50_fpn@retinanet_resnet50_fpn_coco.pth --data coco:coco --split val`,
 		Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := c.run(cmd.Context())
+			if written := strings.TrimSpace(c.outDir + " " + c.csv); written != "" && err != nil && cmd.Context().Err() != nil {
+				c.note("nothing was written to %s", written)
+			}
+			return err
+		},
 	}
 	c.add(cmd, 128)
 	c.device.add(cmd, a)
@@ -76,7 +82,7 @@ has all detections in the form of COCO's results.`,
 	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program, for models trained on it)")
 	f.StringVar(&c.split, "split", "", "part of the data: train, val or test (default: test, else val)")
 	f.Uint64Var(&c.seed, "seed", 0, "selects the validation part if the data have none (default: as the model was trained)")
-	c.seeded = func() bool { return f.Changed("seed") }
+	c.changed = f.Changed
 	f.BoolVar(&c.flip, "tta", false, "test-time augmentation: average the logits of the picture and its mirror image")
 	f.BoolVar(&c.skipBad, "skip-bad", false, "leave out pictures that cannot be decoded, and count them")
 	f.IntVar(&c.worst, "worst", 10, "number of wrong answers to list, by highest loss")
@@ -146,6 +152,14 @@ func (c *evalCommand) run(ctx context.Context) error {
 	if m.Task() == models.Segmentation {
 		return usagef("%s is a segmentation network, which is measured on pictures with masks: name data of kind masks, voc or coco, not %s", m.Name(), splits.Spec)
 	}
+	if ds.MultiLabel() {
+		err = c.refuse("data of several labels per picture", "worst")
+	} else {
+		err = c.refuse("data of one label per picture", "threshold")
+	}
+	if err != nil {
+		return err
+	}
 	r, err := c.evaluate(ctx, m, ds, splits.Spec)
 	if err != nil {
 		return err
@@ -170,11 +184,22 @@ func (c *evalCommand) run(ctx context.Context) error {
 	return c.printSingle(e)
 }
 
+// refuse returns an error if a flag was given that what is measured does not use.
+func (c *evalCommand) refuse(what string, flags ...string) error {
+	for _, name := range flags {
+		if c.changed(name) {
+			return usagef("--%s is for %s, and this is %s: leave it out", name,
+				map[string]string{"threshold": "pictures with several labels", "worst": "pictures with one label each"}[name], what)
+		}
+	}
+	return nil
+}
+
 // dataOptions returns how the data are divided: as in the model's training, unless
 // --seed is given.
 func (c *evalCommand) dataOptions(m *resnet.Model) data.Options {
 	opt := train.DataOptions(m.Meta())
-	if c.seeded() {
+	if c.changed("seed") {
 		opt.Seed = c.seed
 	}
 	opt.IgnoreOrientation = c.asStored
