@@ -92,7 +92,7 @@ func TestEvaluateSeveralLabels(t *testing.T) {
 // pictures are mirrored.
 func TestMirror(t *testing.T) {
 	x := []float32{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12} // N 1, H 2, W 3, C 2
-	mirror(x, 3, 2)
+	data.Mirror(x, 3, 2)
 	for i, want := range []float32{5, 6, 3, 4, 1, 2, 11, 12, 9, 10, 7, 8} {
 		if x[i] != want {
 			t.Errorf("mirrored value %d is %v, want %v", i, x[i], want)

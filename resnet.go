@@ -355,6 +355,10 @@ func (m *Model) Preprocess() data.Preprocess { return m.prep }
 // data and figures. It is empty where the file is not one of ours.
 func (m *Model) Meta() weights.Meta { return m.meta }
 
+// SureAbove returns the probability from which a classifier's answers are sure, which
+// resnet calibrate has found and written to the model's file; 0 if it has not.
+func (m *Model) SureAbove() float64 { return m.meta.Metrics[weights.MetricSureAbove] }
+
 // Notes returns, for people, what [Open] found out about a file of other origin:
 // how its tensors were named, how pictures are prepared. The caller must not
 // change it.

@@ -31,8 +31,8 @@ type Augment struct {
 	VFlip float64 `json:"vflip,omitempty" yaml:"vflip,omitempty"`
 	// AlternateFlip mirrors each picture left to right in every second epoch: half of
 	// them, drawn once, in the first, third and so on, the others in between. Two epochs
-	// in a row so have each picture both ways, where HFlip draws anew each time (Jordan
-	// 2024, arXiv 2404.00498, section 3.6).
+	// in a row then have each picture both ways; HFlip draws anew each time (Jordan 2024,
+	// arXiv 2404.00498, section 3.6).
 	AlternateFlip bool `json:"alternate_flip,omitempty" yaml:"alternate_flip,omitempty"`
 	// TrivialAugment applies one random transform of random strength (Müller
 	// and Hutter, arXiv 2103.10158, torchvision's TrivialAugmentWide).

@@ -64,6 +64,7 @@ func (b *slot) firstError() error {
 type workerState struct {
 	stages
 	source picture
+	first  picture // source before the first view took it
 	files  imaging.Reader
 	file   []byte
 	spare  []float32
@@ -167,8 +168,13 @@ func (l *Loader) row(b *slot, row int, x []float32, view int, e entry, ws *worke
 func (l *Loader) input(dst []float32, epoch, which int, e entry, ws *workerState) error {
 	p, a, key := l.cfg.Preprocess, l.augment(which), l.key(epoch, e)
 	key.view = uint32(which)
-	if err := l.fetch(ws, int(e.index)); err != nil {
-		return err
+	if which == 0 {
+		if err := l.fetch(ws, int(e.index)); err != nil {
+			return err
+		}
+		ws.first = ws.source
+	} else { // the views of a sample are made one after the other
+		ws.source = ws.first
 	}
 	var v view
 	var err error
@@ -200,6 +206,7 @@ func (l *Loader) fetch(ws *workerState, i int) error {
 	ds, k := origin(l.ds, i)
 	if o, ok := ds.(FileDataset); ok {
 		var err error
+		ws.files.Repeat = l.cfg.Views > 1 && !l.cfg.Turned
 		ws.file, err = o.Open(k, &ws.files, ws.file)
 		ws.source.reader = &ws.files
 		return err

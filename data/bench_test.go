@@ -67,15 +67,17 @@ func BenchmarkPhotos(b *testing.B) {
 		b.Fatal(err)
 	}
 	for _, c := range []struct {
-		name string
-		a    *Augment
+		name  string
+		views int
+		a     *Augment
 	}{
-		{"eval", nil},
-		{"train", &Augment{HFlip: 0.5, RandomResizedCrop: &RandomResizedCrop{Scale: [2]float64{0.08, 1}, Ratio: [2]float64{3.0 / 4, 4.0 / 3}}}},
-		{"train-full-decode", &Augment{HFlip: 0.5, RandomResizedCrop: &RandomResizedCrop{Scale: [2]float64{0.08, 1}, Ratio: [2]float64{3.0 / 4, 4.0 / 3}, FullDecode: true}}},
+		{"eval", 1, nil},
+		{"two-views", 2, &Augment{HFlip: 0.5, RandomResizedCrop: &RandomResizedCrop{Scale: [2]float64{0.08, 1}, Ratio: [2]float64{3.0 / 4, 4.0 / 3}}}},
+		{"train", 1, &Augment{HFlip: 0.5, RandomResizedCrop: &RandomResizedCrop{Scale: [2]float64{0.08, 1}, Ratio: [2]float64{3.0 / 4, 4.0 / 3}}}},
+		{"train-full-decode", 1, &Augment{HFlip: 0.5, RandomResizedCrop: &RandomResizedCrop{Scale: [2]float64{0.08, 1}, Ratio: [2]float64{3.0 / 4, 4.0 / 3}, FullDecode: true}}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			benchEpochs(b, s.Train, LoaderConfig{BatchSize: 10, Preprocess: p, Augment: c.a, CacheBytes: -1})
+			benchEpochs(b, s.Train, LoaderConfig{BatchSize: 10, Preprocess: p, Augment: c.a, CacheBytes: -1, Views: c.views, Last: Drop})
 		})
 	}
 }

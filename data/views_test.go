@@ -207,3 +207,44 @@ func TestChances(t *testing.T) {
 		}
 	}
 }
+
+// The views of files are the same, whether a file is read once for all or decoded before,
+// and each is what a loader of one view makes.
+func TestViewsOfFiles(t *testing.T) {
+	for name, a := range map[string]*Augment{
+		"crop": {HFlip: 0.5, RandomResizedCrop: &RandomResizedCrop{Scale: [2]float64{0.08, 1}, Ratio: [2]float64{0.75, 4.0 / 3}}},
+		"full": {RandomResizedCrop: &RandomResizedCrop{Scale: [2]float64{0.2, 1}, Ratio: [2]float64{0.75, 4.0 / 3}, FullDecode: true}},
+		"fit":  {HFlip: 0.5},
+	} {
+		s := jpegFolder(t, 12, 330, 270)
+		cfg := LoaderConfig{BatchSize: 4, Views: 3, Shuffle: true, Seed: 3, CacheBytes: -1, Augment: a, Last: Drop,
+			Second:     &Augment{VFlip: 0.5, RandomResizedCrop: a.RandomResizedCrop},
+			Preprocess: Preprocess{Channels: 3, Width: 32, Height: 24, Resize: 40, Interpolation: imaging.Bilinear, Mean: []float32{0, 0, 0}, Std: []float32{1, 1, 1}}}
+		got := viewBatches(t, s.Train, cfg, 1, 0)
+		for k, b := range got {
+			for row, i := range b.Index {
+				view := row / (b.N / b.Views)
+				var r imaging.Reader // which is for one decoding
+				if _, err := s.Train.(FileDataset).Open(i, &r, nil); err != nil {
+					t.Fatal(err)
+				}
+				aug, p := cfg.Augment, cfg.Preprocess
+				if view > 0 {
+					aug = cfg.Second
+				}
+				var st stages
+				v, err := aug.view(&st, p, &picture{reader: &r, own: &st.decoded}, sampleKey{seed: cfg.Seed, epoch: 1, index: uint32(i), view: uint32(view)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var n normalizer
+				n.init(p)
+				want := make([]float32, 3*p.Width*p.Height)
+				n.write(want, v)
+				if !slices.Equal(b.X[row*len(want):(row+1)*len(want)], want) {
+					t.Fatalf("%s: view %d of sample %d in batch %d is another", name, view, i, k)
+				}
+			}
+		}
+	}
+}

@@ -63,6 +63,8 @@ type Query struct {
 	Name string
 	// Training traces the training form: batch statistics and dropout.
 	Training bool
+	// Synchronized is that of [nn.TraceOptions].
+	Synchronized *nn.Synchronized
 	// Build names outputs of the traced network and may add operators and inputs
 	// first, or set t.Graph to a graph rewritten from it. It may call graph.Must,
 	// whose errors it returns. nil names the network's outputs.
@@ -99,7 +101,7 @@ func Compile(net nn.Module, vars *engine.Vars, in Input, q Query, opt Options) (
 // Graph traces net and adds what q wants: the graph that [Compile] compiles, for those
 // that have it run elsewhere. Errors are those of [nn.Trace] and q.Build.
 func Graph(net nn.Module, in Input, q Query) (*graph.Graph, error) {
-	t, err := nn.Trace(net, nn.TraceOptions{Input: graph.F32(in.Shape...), Layout: in.Layout, Training: q.Training})
+	t, err := nn.Trace(net, nn.TraceOptions{Input: graph.F32(in.Shape...), Layout: in.Layout, Training: q.Training, Synchronized: q.Synchronized})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,10 @@
 package metrics
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // Calibration compares a model's confidence with its accuracy.
 type Calibration struct {
@@ -129,4 +133,34 @@ func FitTemperature(logits []float32, labels []int, classes int) float64 {
 		}
 	}
 	return math.Exp(-(low + high) / 2)
+}
+
+// SureAbove returns the lowest probability of an answer such that, of the answers of that
+// probability or more, at least the given share is right; 0 if there is none. Answers are
+// the classes of the highest logits, [len(labels)][classes] row-major.
+func SureAbove(logits []float32, labels []int, classes int, share float64) float64 {
+	type answer struct {
+		p     float64
+		right bool
+	}
+	answers := make([]answer, len(labels))
+	p := make([]float64, classes)
+	for i, label := range labels {
+		z := logits[i*classes : (i+1)*classes]
+		softmax(p, z, 1)
+		top := ArgMax(z)
+		answers[i] = answer{p[top], top == label}
+	}
+	slices.SortFunc(answers, func(a, b answer) int { return cmp.Compare(b.p, a.p) })
+	lowest, right := 0.0, 0
+	for i, a := range answers {
+		if a.right {
+			right++
+		}
+		last := i+1 == len(answers) || answers[i+1].p < a.p
+		if last && float64(right) >= share*float64(i+1) {
+			lowest = a.p
+		}
+	}
+	return lowest
 }

@@ -57,6 +57,9 @@ func newRCNN(cfg Config) *RCNN {
 	if cfg.Stem == StemCIFAR {
 		m.stride = 1
 	}
+	if cfg.PoolDown {
+		m.stride *= 2
+	}
 	m.Backbone = newPyramidBackbone(cfg, func(in []int) *FPN { return NewFPN(in, h.Channels, h.V2, nil) })
 	convs := 1
 	if h.V2 {

@@ -45,8 +45,6 @@ var poolDownKnob = knob{
 			return errors.New("pool_down is for blocks with norm and activation behind convolutions, not for pre_act")
 		case cfg.Block == BlockBottleneck:
 			return errors.New("pool_down is for basic blocks")
-		case cfg.Segmentation != nil || cfg.Detection != nil:
-			return errors.New("pool_down is for classifiers: heads of other networks need stages of the usual strides")
 		}
 		return nil
 	},
@@ -78,18 +76,15 @@ func (p *PooledConv) Forward(c *nn.Context, x *graph.Value) *graph.Value {
 	return c.Call(p.ReLU, x)
 }
 
-// LogitScale sets a factor on the logits. Below 1, the last layer's weights are larger
+// LogitScale sets a factor on the logits of a classifier; other heads do not have it. Below 1, the last layer's weights are larger
 // for the same logits and move less with each step, relative to their size.
 func LogitScale(s float32) Option { return func(c *Config) { c.LogitScale = s } }
 
 var logitScaleKnob = knob{
 	key: "logit_scale",
 	check: func(cfg Config) error {
-		switch {
-		case !(cfg.LogitScale >= 0 && cfg.LogitScale <= 1000):
+		if !(cfg.LogitScale >= 0 && cfg.LogitScale <= 1000) {
 			return fmt.Errorf("logit_scale is %g, want above 0 to 1000, or 0 for 1", cfg.LogitScale)
-		case cfg.LogitScale > 0 && (cfg.Segmentation != nil || cfg.Detection != nil):
-			return errors.New("logit_scale is for classifiers")
 		}
 		return nil
 	},

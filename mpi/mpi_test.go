@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -223,6 +224,31 @@ func TestTrain(t *testing.T) {
 		run(t, command(t, dir, "ranks", mpiexec, "-n", "4", exe, "train", "--resume", "--threads", "1", "--no-check", "--quiet", "--out", "run"))
 		if !bytes.Equal(files(t, dir), files(t, long)) {
 			t.Error("a run that was killed and resumed has other files")
+		}
+	})
+}
+
+// Batch norms that two ranks synchronize train as one process does on whole batches.
+func TestSyncBatchNorm(t *testing.T) {
+	exe := self(t)
+	args := []string{"train", "--json", "--model", "resnet8-cifar", "--set", "iterations=3", "--set", "exact=true", "--batch", "32", "--threads", "1", "--no-check", "--quiet", "--out", "run"}
+	loss := func(text string) float64 {
+		t.Helper()
+		m := regexp.MustCompile(`"train":{"loss":([0-9.]+)`).FindStringSubmatch(text)
+		if m == nil {
+			t.Fatalf("no loss in\n%s", text)
+		}
+		x, err := strconv.ParseFloat(m[1], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	want := loss(run(t, command(t, t.TempDir(), "plain", append([]string{exe}, args...)...)))
+	launchers(t, func(t *testing.T, mpiexec string) {
+		got := loss(run(t, command(t, t.TempDir(), "ranks", append([]string{mpiexec, "-n", "2", exe, args[0], "--sync-batch-norm"}, args[1:]...)...)))
+		if d := got - want; d > 1e-4 || d < -1e-4 {
+			t.Errorf("two ranks have the loss %g, one process has %g", got, want)
 		}
 	})
 }

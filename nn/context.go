@@ -17,6 +17,8 @@ type Context struct {
 	// dropout.
 	Training bool
 
+	synchronized *Synchronized
+
 	tree    *tree
 	traced  *Traced
 	path    string

@@ -62,6 +62,9 @@ func (m *BatchNorm) Forward(c *Context, x *graph.Value) *graph.Value {
 	if !c.Training || m.Frozen() {
 		return c.Op1(graph.BatchNorm{Eps: m.Eps}, x, gamma, beta, mean, variance)
 	}
+	if c.synchronized != nil {
+		return m.acrossParts(c, x, gamma, beta, mean, variance)
+	}
 	out := c.Op(graph.BatchNormTrain{Eps: m.Eps, Momentum: m.Momentum}, x, gamma, beta, mean, variance)
 	c.SetRunning(m.RunningMean, out[3])
 	c.SetRunning(m.RunningVar, out[4])

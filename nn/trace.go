@@ -29,6 +29,9 @@ type TraceOptions struct {
 	// Training traces the training form: batch statistics, which also update
 	// the running statistics, and dropout.
 	Training bool
+	// Synchronized makes batch norms, in training, normalize by the statistics of all
+	// parts of a batch that several processes compute; nil by those of this one.
+	Synchronized *Synchronized
 	// Graph is the graph to add to; nil means a new one. A network that is traced into
 	// it twice shares its variables; another network must not have keys of the first,
 	// which is an error, unless it has another Prefix.
@@ -104,7 +107,7 @@ func Trace(m Module, opt TraceOptions) (*Traced, error) {
 		}
 	}
 	c := &Context{
-		Training: opt.Training, prefix: opt.Prefix,
+		Training: opt.Training, synchronized: opt.Synchronized, prefix: opt.Prefix,
 		tree: tree, traced: &Traced{Graph: g, Input: x},
 		vars: map[*Param]*graph.Value{}, running: map[*Param]*graph.Value{},
 		counted: map[*Param]bool{}, draws: map[string]int{},

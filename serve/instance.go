@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/internal/drift"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -24,6 +25,7 @@ type instance struct {
 	features      int // numbers of an embedding
 	opened        time.Time
 	layers        func() []string
+	drift         *drift.Watch // nil if it is not watched
 
 	admitted atomic.Int64 // pictures in progress
 
@@ -49,6 +51,7 @@ func (s *Server) newInstance(ctx context.Context, v *version, m *resnet.Model) (
 		}
 		in.features = len(features)
 	}
+	in.drift = s.newWatch(in)
 	in.queue = newQueue(s.opt.MaxBatch, s.opt.MaxDelay, in.stats, func(rows []float32, n int) (logits, features []float32, err error) {
 		return in.forward(context.Background(), rows, n)
 	})

@@ -75,12 +75,15 @@ var (
 	weightsDesc  = prometheus.NewDesc("resnet_model_weight_bytes", "Size of the model's weights as float32.", []string{"model", "version"}, nil)
 	decodingDesc = prometheus.NewDesc("resnet_decoding_pictures", "Pictures that are being decoded.", nil, nil)
 	spansDesc    = prometheus.NewDesc("resnet_spans_total", "Spans of traces, by what became of them: sent to the collector, or dropped.", []string{"result"}, nil)
+	watchedDesc  = prometheus.NewDesc("resnet_drift_pictures_total", "Answers that were compared with the reference in the model's file.", []string{"model", "version"}, nil)
+	psiDesc      = prometheus.NewDesc("resnet_drift_prediction_psi", "Population stability index of the predicted classes against the reference: 0 is none, above 0.25 they have changed.", []string{"model", "version"}, nil)
+	distanceDesc = prometheus.NewDesc("resnet_drift_embedding_distance", "Distance of the mean embedding from the reference's, root mean square, in its standard deviations.", []string{"model", "version"}, nil)
 	readyDesc    = prometheus.NewDesc("resnet_model_ready", "1 for a version that is ready, 0 for one that is not.", []string{"model", "version"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *modelCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{queueDesc, admittedDesc, weightsDesc, readyDesc, decodingDesc, spansDesc} {
+	for _, d := range []*prometheus.Desc{queueDesc, admittedDesc, weightsDesc, readyDesc, decodingDesc, spansDesc, watchedDesc, psiDesc, distanceDesc} {
 		ch <- d
 	}
 }
@@ -105,5 +108,13 @@ func (c *modelCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(queueDesc, float64(in.queue.length()), v.name, v.version)
 		gauge(admittedDesc, float64(in.admitted.Load()), v.name, v.version)
 		gauge(weightsDesc, float64(in.weightBytes), v.name, v.version)
+		if in.drift != nil {
+			pictures, psi, distance := in.drift.State()
+			ch <- prometheus.MustNewConstMetric(watchedDesc, prometheus.CounterValue, float64(pictures), v.name, v.version)
+			if pictures > 0 {
+				gauge(psiDesc, psi, v.name, v.version)
+				gauge(distanceDesc, distance, v.name, v.version)
+			}
+		}
 	}
 }

@@ -218,7 +218,9 @@ func (c *call) since(st stage, began time.Time) { c.took(st, began, time.Since(b
 // requests.
 func (c *call) forward(ctx context.Context, rows []float32, n int) (logits, features []float32, err error) {
 	j := &job{ctx: ctx, rows: rows, n: n, priority: c.priority}
-	err = c.do(j)
+	if err = c.do(j); err == nil {
+		c.in.watchDrift(j.logits, j.features, n)
+	}
 	return j.logits, j.features, err
 }
 

@@ -94,6 +94,9 @@ type Options struct {
 	Log *slog.Logger
 	// LogRequests logs every request, not only those that fail.
 	LogRequests bool
+	// Drift compares what classifiers give with the reference in their files, see
+	// [weights.Meta], as the metrics resnet_drift_*.
+	Drift bool
 	// Build is the version of the program, for the metadata of the protocol.
 	Build string
 }

@@ -195,6 +195,7 @@ func (e *pictureEvaluator) run(ctx context.Context, vars *engine.Vars, each func
 	if err != nil {
 		return Metrics{}, err
 	}
+	defer func() { _ = r.Vars().FreeDevice() }() // this epoch's values: what is not freed now is later
 	input := infer.Input{Shape: tensor.Shape{e.batch, e.prep.Channels, e.prep.Height, e.prep.Width}, Layout: tensor.NHWC}
 	plan, err := r.Plan(ctx, infer.Query{}, input)
 	if err != nil {

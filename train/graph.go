@@ -57,7 +57,7 @@ func (s *Step) traced() nn.Module {
 func (s *Step) images() infer.Input { return infer.Input{Shape: s.input, Layout: tensor.NHWC} }
 
 func (s *Step) query(update bool) infer.Query {
-	return infer.Query{Training: true, Build: func(t *nn.Traced) error { return s.extend(t, update) }}
+	return infer.Query{Training: true, Synchronized: s.synchronized, Build: func(t *nn.Traced) error { return s.extend(t, update) }}
 }
 
 // extend adds loss, gradients and updates to a traced network.

@@ -49,7 +49,7 @@ func (s *Step) lossOf(t *nn.Traced, y *graph.Value) (*graph.Value, error) {
 
 // reserved reports whether a step has another input of that name.
 func reserved(name string) bool {
-	return slices.Contains([]string{inTarget, inTeacher, inLR, inStep, inDecay, nn.ImageInput, nn.RNGInput}, name)
+	return slices.Contains([]string{inTarget, inTeacher, inLR, inStep, inFixedLR, inDecay, inApart, nn.ImageInput, nn.RNGInput}, name)
 }
 
 // inputsFor returns what a run of a network's inference takes for a batch: the

@@ -80,7 +80,7 @@ func (s *session) build(state map[string]*tensor.Tensor) error {
 	if err := s.fill(state); err != nil {
 		return err
 	}
-	opt.Vars, opt.shards = s.vars, rec.Shards
+	opt.Vars, opt.shards, opt.synchronized = s.vars, rec.Shards, s.synchronized()
 	if rec.Finetune != nil {
 		opt.BodyLR = rec.Finetune.BackboneLR
 	}

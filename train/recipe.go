@@ -33,6 +33,10 @@ type Recipe struct {
 	// their gradients and running statistics, summed in a fixed order: so the result is
 	// the same on any number of ranks, see [Exchange]. 0 computes the batch as a whole.
 	Shards int `yaml:"shards,omitempty"`
+	// SyncBatchNorm makes batch norms normalize by the statistics of the whole batch
+	// although ranks compute its shards: each computes one, so the result depends on
+	// their number. See [Exchange].
+	SyncBatchNorm bool `yaml:"sync_batch_norm,omitempty"`
 	// Recompute keeps only the inputs and outputs of the network's blocks until the
 	// backward pass, and computes the rest again there: less memory, more time, the
 	// same bits.

@@ -383,6 +383,9 @@ func (s *session) trainOnShard(b batch, in StepInput, sum *summing) error {
 	if got, want := b.step()%s.step.shards, sum.next(); got != want {
 		return fmt.Errorf("epoch %d, step %d: shard %d of the batch has no picture that can be decoded", st.Epoch+1, st.Update+1, want+1)
 	}
+	if err := s.ready(); err != nil {
+		return err
+	}
 	if err := sum.add(in, b); err != nil {
 		return fmt.Errorf("epoch %d, step %d: %w", st.Epoch+1, st.Update+1, err)
 	}
@@ -454,12 +457,19 @@ func (s *session) chooseShards(cfg Config) error {
 		rec.Shards = 0
 	}
 	if s.group.x != nil && rec.Shards == 0 {
+		if rec.SyncBatchNorm {
+			rec.Shards = s.group.size()
+		} else {
+			rec.Shards = defaultShards
+		}
 		if cfg.Resume {
 			return errors.New("the run was begun without shards, so several ranks cannot continue it with the same result: continue it by resnet, or begin another")
 		}
-		rec.Shards = defaultShards
 	}
 	s.rec = &rec
+	if rec.SyncBatchNorm && rec.Shards == 0 {
+		return badKey("sync_batch_norm", "it is about batches that ranks share: start the training by mpirun with resnet-mpi, or leave it out")
+	}
 	switch n := s.group.size(); {
 	case rec.Shards == 0:
 		return nil
@@ -473,7 +483,7 @@ func (s *session) chooseShards(cfg Config) error {
 		return badKey("batch_size", "%d is not a multiple of the %d shards of a batch: change one of them, as --batch %d or --shards %d",
 			rec.BatchSize, rec.Shards, (rec.BatchSize/rec.Shards+1)*rec.Shards, largestDivisor(rec.BatchSize, rec.Shards))
 	}
-	return nil
+	return s.checkSynchronized()
 }
 
 // largestDivisor returns the largest divisor of n that is at most top.

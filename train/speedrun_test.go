@@ -71,10 +71,16 @@ var speedrunKeys = []string{"ema={decay: 0.8, every: 2, power: 3, lookahead: tru
 // A run with all of it that was interrupted and resumed ends with the same bits, on
 // another number of threads, too.
 func TestResumeOfTheSpeedrunsOptions(t *testing.T) {
+	for _, more := range []string{"shards=0", "shards=2"} {
+		t.Run(more, func(t *testing.T) { resumeSpeedrun(t, append(slices.Clone(speedrunKeys), more)) })
+	}
+}
+
+func resumeSpeedrun(t *testing.T, keys []string) {
 	whole := t.TempDir()
-	mustRun(t, toyConfig(t, whole, speedrunKeys...))
+	mustRun(t, toyConfig(t, whole, keys...))
 	out := t.TempDir()
-	cfg := toyConfig(t, out, speedrunKeys...)
+	cfg := toyConfig(t, out, keys...)
 	cfg.Threads = 1
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

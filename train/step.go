@@ -63,7 +63,8 @@ type StepOptions struct {
 	// Compute is how the step is computed: threads, algorithms, precision.
 	Compute infer.Options
 
-	shards int // Recipe.Shards; Input is then of one shard
+	shards       int // Recipe.Shards; Input is then of one shard
+	synchronized *nn.Synchronized
 }
 
 // DetectionStep are the choices of [NewStep] for a detector.
@@ -106,9 +107,10 @@ type Step struct {
 	// accumulate is the number of batches per update.
 	accumulate int
 	// shards is the number of shards of a batch; 0 is a batch as a whole.
-	shards int
-	parts  []sharedPart // what a shard contributes
-	shared int          // its length
+	shards       int
+	synchronized *nn.Synchronized // of the shards' batch norms
+	parts        []sharedPart     // what a shard contributes
+	shared       int              // its length
 
 	update, adding *stepPlan
 	shard          *stepPlan // nil without shards
@@ -191,7 +193,7 @@ func newStep(m nn.Module, opt StepOptions) (*Step, error) {
 		return nil, errors.New("train: NewStep needs a module, an input shape [N C H W], a loss and an optimizer; a detector needs StepOptions.Detection instead of a loss, an ssl.Network none")
 	}
 	s := &Step{module: m, vars: opt.Vars, options: opt.Compute, input: opt.Input, classes: opt.Classes,
-		heads: headsOf(m), bodyLR: opt.BodyLR, auxLR: opt.AuxLR, biasLR: opt.NormBiasLR, ema: opt.EMA, lookahead: opt.EMA && opt.Lookahead, recompute: opt.Recompute, fixedLR: opt.FixedLR, teacher: opt.Teacher, inputs: opt.Inputs, accumulate: max(1, opt.Accumulate), shards: opt.shards}
+		heads: headsOf(m), bodyLR: opt.BodyLR, auxLR: opt.AuxLR, biasLR: opt.NormBiasLR, ema: opt.EMA, lookahead: opt.EMA && opt.Lookahead, recompute: opt.Recompute, fixedLR: opt.FixedLR, teacher: opt.Teacher, inputs: opt.Inputs, accumulate: max(1, opt.Accumulate), shards: opt.shards, synchronized: opt.synchronized}
 	var err error
 	if s.opt, _, err = optimizerOf(opt.Optimizer); err != nil {
 		return nil, err

@@ -32,6 +32,10 @@ const (
 	PretextPrefix = "pretext."
 )
 
+// MetricSureAbove is the key in [Meta.Metrics] of the probability from which a classifier's
+// answers are sure, as resnet calibrate finds it; without it, or 0, none is known.
+const MetricSureAbove = "calibration.sure_above"
+
 // IsState reports whether a tensor of this name belongs to the training.
 func IsState(name string) bool {
 	return strings.HasPrefix(name, OptimPrefix) || strings.HasPrefix(name, EMAPrefix) || strings.HasPrefix(name, PretextPrefix)
@@ -58,6 +62,9 @@ type Meta struct {
 	Command    []string // the command line of the run
 	Data       DataInfo
 	Metrics    map[string]float64 // of these weights, such as "val.top1"
+	// Reference is what the model gives on pictures like those of its training, in the
+	// form of resnet serve, which compares it with what it gives later.
+	Reference json.RawMessage
 	// Training is the state from which package train continues; empty in a file
 	// that holds the model only.
 	Training json.RawMessage
@@ -179,6 +186,7 @@ func (m *Meta) sections() []section {
 		jsonSection("command", &m.Command, len(m.Command) == 0),
 		jsonSection("data", &m.Data, m.Data == DataInfo{}),
 		jsonSection("metrics", &m.Metrics, len(m.Metrics) == 0),
+		rawSection("reference", &m.Reference),
 		rawSection("training", &m.Training),
 	}
 }

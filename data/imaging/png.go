@@ -78,6 +78,9 @@ func mendPNG(data []byte) ([]byte, bool) {
 	for name, b := range pngChunks(data) {
 		switch name {
 		case "IHDR":
+			if header != nil { // of which size are the pixels, and of which was the limit checked?
+				return nil, false
+			}
 			header = b
 		case "PLTE":
 			palette = b

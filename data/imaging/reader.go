@@ -50,6 +50,12 @@ func DecodeInto(dst *Image, data []byte, opt DecodeOptions) error {
 type Reader struct {
 	W, H int // of the picture, the right way up
 
+	// Repeat, set before Open, allows to decode the picture more than once until the
+	// next Open: in parts, whole, reduced. What that has in common is done once
+	// and kept: the coefficients of a JPEG (2 bytes for each sample; not for more than
+	// 16 megapixels) or the pixels of another file.
+	Repeat bool
+
 	data        []byte
 	kind        format
 	w, h        int // as stored
@@ -57,12 +63,16 @@ type Reader struct {
 	orientation int
 	jpeg        jpeg.Decoder
 	whole       Image
+	kept        bool // jpeg or whole has the picture that is open
 }
+
+// maxKept is the largest picture, in pixels, whose coefficients are kept.
+const maxKept = 1 << 24
 
 // Open reads the headers of a file, whose bytes must stay as they are until the
 // picture is decoded. Its errors are those of [Decode].
 func (r *Reader) Open(data []byte, opt DecodeOptions) error {
-	r.data, r.kind, r.orientation = data, sniff(data), 1
+	r.data, r.kind, r.orientation, r.kept = data, sniff(data), 1, false
 	if r.limit = opt.MaxPixels; r.limit <= 0 {
 		r.limit = DefaultMaxPixels
 	}
@@ -106,7 +116,9 @@ func (r *Reader) Decode(dst *Image) error {
 // returns the factor of the reduction, which is 1 for files that cannot be reduced.
 func (r *Reader) decode(dst *Image, part Rect, reduce int) (int, error) {
 	data := r.data
-	r.data = nil // which are the caller's
+	if !r.Repeat {
+		r.data = nil // which are the caller's
+	}
 	if data == nil {
 		return 0, errors.New("imaging: no picture is open")
 	}
@@ -128,10 +140,14 @@ func (r *Reader) pixels(dst *Image, data []byte, part Rect, reduce int) (factor 
 	}()
 	if r.kind == formatJPEG {
 		p := reduced(part, reduce)
-		m, err := r.jpeg.Decode(data, jpeg.Options{Shift: bits.TrailingZeros(uint(reduce)), Part: image.Rect(p.X, p.Y, p.X+p.W, p.Y+p.H)})
-		if err != nil {
+		opt := jpeg.Options{Shift: bits.TrailingZeros(uint(reduce)), Part: image.Rect(p.X, p.Y, p.X+p.W, p.Y+p.H), Keep: r.Repeat && r.w*r.h <= maxKept}
+		var m *jpeg.Picture
+		if r.kept {
+			m = r.jpeg.Again(opt)
+		} else if m, err = r.jpeg.Decode(data, opt); err != nil {
 			return 0, err
 		}
+		r.kept = opt.Keep
 		if m.Model == jpeg.Two {
 			return 0, jpeg.UnsupportedError("two components, must be 1, 3 or 4")
 		}
@@ -139,11 +155,14 @@ func (r *Reader) pixels(dst *Image, data []byte, part Rect, reduce int) (factor 
 		fromJPEG(dst, m, reduced(part, reduce))
 		return reduce, nil
 	}
-	if whole := part == (Rect{0, 0, r.w, r.h}); whole {
+	if whole := part == (Rect{0, 0, r.w, r.h}); whole && !r.Repeat {
 		return 1, decodeWhole(dst, r.kind, data, r.limit)
 	}
-	if err := decodeWhole(&r.whole, r.kind, data, r.limit); err != nil {
-		return 0, err
+	if !r.kept {
+		if err := decodeWhole(&r.whole, r.kind, data, r.limit); err != nil {
+			return 0, err
+		}
+		r.kept = r.Repeat
 	}
 	Crop(dst, &r.whole, part)
 	return 1, nil

@@ -247,3 +247,44 @@ func TestResizeCrop(t *testing.T) {
 		}
 	}
 }
+
+// A picture that is decoded more than once is the same each time, whatever was before.
+func TestRepeat(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	var once Reader
+	repeated := Reader{Repeat: true}
+	var want, got Image
+	for name, data := range partFiles(t) {
+		if err := repeated.Open(data, DecodeOptions{}); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for range 6 {
+			part := Rect{X: rng.IntN(repeated.W), Y: rng.IntN(repeated.H)}
+			part.W, part.H = 1+rng.IntN(repeated.W-part.X), 1+rng.IntN(repeated.H-part.Y)
+			reduce := 1 << rng.IntN(4)
+			if err := once.Open(data, DecodeOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			a, err := once.DecodePart(&want, part, reduce)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := repeated.DecodePart(&got, part, reduce)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if largest, count := difference(&got, &want); largest > 0 || a != b {
+				t.Fatalf("%s, part %+v at 1/%d: %d values differ, or %v is not %v", name, part, reduce, count, b, a)
+			}
+		}
+		if err := repeated.Decode(&got); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := DecodeInto(&want, data, DecodeOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if largest, count := difference(&got, &want); largest > 0 {
+			t.Errorf("%s: %d values differ", name, count)
+		}
+	}
+}

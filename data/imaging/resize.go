@@ -196,6 +196,9 @@ func resample(dst, src *Image, j sampling) {
 			out = &s.tmp
 		}
 		out.Reset(j.out.W, last-first, src.C)
+		if src.C == 3 {
+			s.x.mixer.Init(3*src.W, s.x.start, s.x.count, s.x.weight, s.x.stride)
+		}
 		for row := first; row < last; row++ {
 			if src.C == 3 {
 				s.x.row3(out.Row(row-first), src.Row(row))
@@ -286,6 +289,7 @@ type taps struct {
 	count  []int
 	weight []int32
 	float  []float64
+	mixer  pixels.PixelMixer
 }
 
 func (t *taps) of(i int) []int32 { return t.weight[i*t.stride : i*t.stride+t.count[i]] }
@@ -347,7 +351,7 @@ func (t *taps) compute(a axis, first, n, shift int) {
 }
 
 func (t *taps) row3(dst, src []uint8) {
-	for i := pixels.MixPixels(dst, src, t.start, t.count, t.weight, t.stride); i < len(dst)/3; i++ {
+	for i := t.mixer.Mix(dst, src); i < len(dst)/3; i++ {
 		start := t.start[i]
 		p, w := src[3*start:], t.of(i)
 		r, g, b := int32(half), int32(half), int32(half)

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -15,18 +14,15 @@ import (
 	"github.com/resnet-go/resnet/metrics"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/segment"
-	"github.com/resnet-go/resnet/train"
 )
 
 type evalCommand struct {
 	*app
 	modelFlags
-	data      string
-	split     string
-	seed      uint64
+	labeledData
 	changed   func(flag string) bool // it was given
+	reference bool
 	flip      bool
-	skipBad   bool
 	worst     int
 	threshold float64
 	csv       string
@@ -63,6 +59,7 @@ has all detections in the form of COCO's results.`,
   resnet eval --data folder:cifar10.zip --tta --json
   resnet eval -m best.safetensors --data idx:mnist --split test --out report
   resnet eval -m best.safetensors --data folder:photos --bf16=emulate
+  resnet eval -m best.safetensors --data folder:photos --reference
   resnet eval -m fcn_resnet50@fcn_resnet50_coco.pth --data voc:VOCdevkit
   resnet eval -m retinanet_resnet50_fpn@retinanet_resnet50_fpn_coco.pth --data coco:coco --split val`,
 		Args: atMost(0),
@@ -75,21 +72,18 @@ has all detections in the form of COCO's results.`,
 		},
 	}
 	c.add(cmd, 128)
+	c.addData(cmd, "part of the data: train, val or test", []string{"train", "val", "test"}, "the validation part")
 	c.device.add(cmd, a)
 	c.normEps.add(cmd)
 	c.addOrientation(cmd)
 	f := cmd.Flags()
-	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program, for models trained on it)")
-	f.StringVar(&c.split, "split", "", "part of the data: train, val or test (default: test, else val)")
-	f.Uint64Var(&c.seed, "seed", 0, "selects the validation part if the data have none (default: as the model was trained)")
 	c.changed = f.Changed
 	f.BoolVar(&c.flip, "tta", false, "test-time augmentation: average the logits of the picture and its mirror image")
-	f.BoolVar(&c.skipBad, "skip-bad", false, "leave out pictures that cannot be decoded, and count them")
+	f.BoolVar(&c.reference, "reference", false, "also write the distribution of the model's answers to up to 2,000 of the pictures into the model file, for resnet serve --drift")
 	f.IntVar(&c.worst, "worst", 10, "number of wrong answers to list, by highest loss")
 	f.Float64Var(&c.threshold, "threshold", 0.5, "probability from which a label counts as predicted, for data of several labels per picture")
 	f.StringVar(&c.csv, "csv", "", "write the prediction of every picture to this file")
 	f.StringVarP(&c.outDir, "out", "o", "", "folder for the report's files")
-	completeWith(cmd, "split", []string{"train", "val", "test"})
 	return cmd
 }
 
@@ -122,6 +116,19 @@ func (c *evalCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var file string
+	if c.reference {
+		ref, err := parseModel(c.model)
+		if err != nil {
+			return err
+		}
+		if file = ref.File; ref.Name != "" {
+			file = "" // NAME@FILE has weights alone
+		}
+		if err := checkReference(m, file); err != nil {
+			return err
+		}
+	}
 	switch {
 	case m.Task() == models.Detection:
 		return c.runBoxes(ctx, m)
@@ -134,14 +141,11 @@ func (c *evalCommand) run(ctx context.Context) error {
 	case m.Task() == models.Classification && hasObjects(c.data):
 		return usagef("%s is a classifier, but %s has boxes or masks of objects: name a detector or a segmentation network by --model, or data with a label for each picture", m.Name(), c.data)
 	}
-	splits, err := openData(c.data, c.dataOptions(m))
+	splits, err := c.openNoted(c.data, c.options(m, c.asStored))
 	if err != nil {
 		return err
 	}
 	defer splits.Close()
-	for _, n := range splits.Notes {
-		c.note("%s", n)
-	}
 	ds, part, err := split(splits, c.split)
 	if err != nil {
 		return err
@@ -175,6 +179,11 @@ func (c *evalCommand) run(ctx context.Context) error {
 	if err := c.write(e, m.Classes()); err != nil {
 		return err
 	}
+	if c.reference {
+		if err := c.keepReference(ctx, m, file, ds, c.batch); err != nil {
+			return err
+		}
+	}
 	if c.json {
 		return c.printJSON(e)
 	}
@@ -193,17 +202,6 @@ func (c *evalCommand) refuse(what string, flags ...string) error {
 		}
 	}
 	return nil
-}
-
-// dataOptions returns how the data are divided: as in the model's training, unless
-// --seed is given.
-func (c *evalCommand) dataOptions(m *resnet.Model) data.Options {
-	opt := train.DataOptions(m.Meta())
-	if c.changed("seed") {
-		opt.Seed = c.seed
-	}
-	opt.IgnoreOrientation = c.asStored
-	return opt
 }
 
 // knowsSample reports whether a model has the classes of the sample inside the program.
@@ -229,15 +227,6 @@ func (c *evalCommand) evaluate(ctx context.Context, m *resnet.Model, ds data.Dat
 		return nil, fmt.Errorf("%s: %w", spec, c.explain(err))
 	}
 	return e, err
-}
-
-// explain adds what to do about a picture that cannot be decoded.
-func (c *evalCommand) explain(err error) error {
-	var bad *data.SampleError
-	if errors.As(err, &bad) && !c.skipBad {
-		return fmt.Errorf("%w (--skip-bad leaves it out)", err)
-	}
-	return err
 }
 
 func (c *evalCommand) head(e *evaluation) {

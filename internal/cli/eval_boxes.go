@@ -32,7 +32,7 @@ func (c *evalCommand) runBoxes(ctx context.Context, m *resnet.Model) error {
 	if err := c.refuse("a detector", "threshold", "worst"); err != nil {
 		return err
 	}
-	splits, err := detection.Open(c.data, detection.Options{Options: c.dataOptions(m)})
+	splits, err := detection.Open(c.data, detection.Options{Options: c.options(m, c.asStored)})
 	if err != nil {
 		return err
 	}

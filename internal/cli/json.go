@@ -26,6 +26,7 @@ var jsonForms = map[string]string{
 	"convert":    "one JSON document",
 	"export":     "one JSON document",
 	"quantize":   "one JSON document",
+	"calibrate":  "one JSON document",
 	"models":     "one JSON document, a list",
 	"serve":      "a line of JSON when the server listens",
 	"serve key":  "one JSON document",

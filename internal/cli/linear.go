@@ -13,18 +13,13 @@ import (
 	"github.com/resnet-go/resnet/features"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/models"
-	"github.com/resnet-go/resnet/train"
 	"github.com/resnet-go/resnet/weights"
 )
 
 type linearCommand struct {
 	*app
 	modelFlags
-	data      string
-	split     string
-	seed      uint64
-	seeded    func() bool // --seed was given
-	skipBad   bool
+	labeledData
 	labels    []int
 	draws     int
 	neighbors int
@@ -57,19 +52,14 @@ standard deviation of --draws random choices of the labeled pictures.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}
 	c.add(cmd, 128)
+	c.addData(cmd, "part of the data to judge by: val or test", []string{"val", "test"}, "the few labels, and the validation part")
 	c.addOrientation(cmd)
 	f := cmd.Flags()
-	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data (default: the sample inside the program, for models trained on it)")
-	f.StringVar(&c.split, "split", "", "part of the data to judge by: val or test (default: test, else val)")
-	f.Uint64Var(&c.seed, "seed", 0, "selects the few labels, and the validation part if the data have none (default: as the model was trained)")
-	c.seeded = func() bool { return f.Changed("seed") }
-	f.BoolVar(&c.skipBad, "skip-bad", false, "leave out pictures that cannot be decoded, and count them")
 	f.IntSliceVar(&c.labels, "labels", nil, "numbers of labels of each class to fit to as well, such as 5,10,50")
 	f.IntVar(&c.draws, "draws", 5, "random choices of the few labels")
 	f.IntVar(&c.neighbors, "neighbors", 200, "neighbors that vote")
 	f.Float64Var(&c.decay, "decay", 0, "weight of the penalty on the linear classifier's weights; below 0 none (default: 1 over the number of pictures)")
 	f.StringVarP(&c.out, "out", "o", "", "file for the network with the linear classifier: .safetensors")
-	completeWith(cmd, "split", []string{"val", "test"})
 	return cmd
 }
 
@@ -132,19 +122,12 @@ func (c *linearCommand) run(ctx context.Context) error {
 	if _, ours := m.Network().(*models.Model); c.out != "" && !ours {
 		return usagef("-o: %s is not a network of \"resnet models\", so its last layer cannot be replaced: leave -o out", m.Name())
 	}
-	opt := train.DataOptions(m.Meta())
-	if c.seeded() {
-		opt.Seed = c.seed
-	}
-	opt.IgnoreOrientation = c.asStored
-	splits, err := openData(c.data, opt)
+	opt := c.options(m, c.asStored)
+	splits, err := c.openNoted(c.data, opt)
 	if err != nil {
 		return err
 	}
 	defer splits.Close()
-	for _, n := range splits.Notes {
-		c.note("%s", n)
-	}
 	if splits.Train == nil {
 		return usagef("%s has no training part to fit a classifier to", splits.Spec)
 	}
@@ -189,14 +172,10 @@ func (c *linearCommand) embed(ctx context.Context, m *resnet.Model, ds data.Data
 	progress := term.NewProgress(c.err, c.quiet, "pictures", ds.Len())
 	defer progress.Close()
 	s, err := m.EmbedDataset(ctx, ds, resnet.EvaluateOptions{SkipBad: c.skipBad, Progress: progress.Add})
-	var bad *data.SampleError
-	switch {
-	case err == nil || ctx.Err() != nil:
+	if err == nil || ctx.Err() != nil {
 		return s, err
-	case errors.As(err, &bad) && !c.skipBad:
-		err = fmt.Errorf("%w (--skip-bad leaves it out)", err)
 	}
-	return nil, fmt.Errorf("%s: %w", spec, err)
+	return nil, fmt.Errorf("%s: %w", spec, c.explain(err))
 }
 
 // judge fits and judges the classifiers: of all labels, whose linear one it returns, and

@@ -191,12 +191,9 @@ func (c *mapCommand) find(args []string) (*mapped, error) {
 }
 
 func (c *mapCommand) findData(spec string) (*mapped, error) {
-	s, err := openData(spec, data.Options{ValFraction: -1, Unlabeled: true, IgnoreOrientation: c.asStored})
+	s, err := c.openNoted(spec, data.Options{ValFraction: -1, Unlabeled: true, IgnoreOrientation: c.asStored})
 	if err != nil {
 		return nil, err
-	}
-	for _, n := range s.Notes {
-		c.note("%s", n)
 	}
 	all := &mapped{classes: s.Classes(), close: s.Close}
 	type at struct {

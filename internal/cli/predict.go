@@ -30,6 +30,7 @@ type predictCommand struct {
 	watch     bool
 
 	table *csv.Writer // of --csv
+	sure  float64     // the probability from which an answer is sure; 0 if that is not known
 }
 
 func (a *app) predictCommand() *cobra.Command {
@@ -44,6 +45,9 @@ BMP, TIFF or PPM; of animations and documents of pages, the first one.
 --csv prints a line for each class of each picture: image, rank, class, index,
 probability, error. -o FILE writes the results to a file, whole or not at all: as CSV
 if it ends in .csv, as lines of JSON if it ends in .json or .jsonl.
+
+Answers of a calibrated model (see resnet calibrate) of a lower probability than its
+threshold are marked as unsure: the picture may show something else.
 
 --watch goes on: it classifies the pictures in the folders, and each that comes into
 them, until it is interrupted. A picture that is still being written waits.
@@ -119,6 +123,7 @@ func (c *predictCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	c.sure = m.SureAbove()
 	if c.watch {
 		return c.runWatch(cmd.Context(), m, args)
 	}
@@ -178,14 +183,16 @@ func (c *predictCommand) all(cmd *cobra.Command, m *resnet.Model, names []string
 type predictionLine struct {
 	Image       string              `json:"image"`
 	Predictions []resnet.Prediction `json:"predictions"`
-	Error       string              `json:"error,omitempty"` // why there are no predictions
+	Unsure      bool                `json:"unsure,omitempty"` // the first has a lower probability than the threshold of a calibrated model
+	Error       string              `json:"error,omitempty"`  // why there are no predictions
 }
 
 // scoredLine is the line of a picture with --jsonl.
 type scoredLine struct {
 	ID          string              `json:"id"` // of the input; of pictures in a folder, zip or tar, with the name there
 	Predictions []resnet.Prediction `json:"predictions"`
-	Error       string              `json:"error,omitempty"` // why there are no predictions
+	Unsure      bool                `json:"unsure,omitempty"` // as of predict without --jsonl
+	Error       string              `json:"error,omitempty"`  // why there are no predictions
 }
 
 // classScores are the results of predict --jsonl.
@@ -199,7 +206,7 @@ func (s classScores) compute(ctx context.Context, ps iter.Seq[resnet.Picture]) i
 }
 
 func (s classScores) line(r resnet.Result, problem string) any {
-	return scoredLine{r.Name, s.kept(r.Predictions), problem}
+	return scoredLine{r.Name, s.kept(r.Predictions), s.unsure(r.Predictions), problem}
 }
 
 func (s classScores) fits(l earlierLine) error {
@@ -231,8 +238,14 @@ func (c *predictCommand) kept(all []resnet.Prediction) (kept []resnet.Prediction
 	return kept
 }
 
+// unsure reports whether the answer has a lower probability than the threshold of a
+// calibrated model.
+func (c *predictCommand) unsure(all []resnet.Prediction) bool {
+	return len(all) > 0 && all[0].Probability < c.sure
+}
+
 func (c *predictCommand) print(r resnet.Result, bad *unreadable, single bool, widest int) error {
-	line := predictionLine{Image: r.Name, Predictions: c.kept(r.Predictions)}
+	line := predictionLine{Image: r.Name, Predictions: c.kept(r.Predictions), Unsure: c.unsure(r.Predictions)}
 	if bad.skip(c.app, r) {
 		line.Error = oneLine(r.Err)
 	}
@@ -248,8 +261,11 @@ func (c *predictCommand) print(r resnet.Result, bad *unreadable, single bool, wi
 		for _, p := range line.Predictions {
 			t.Row(p.Class, term.Percent(p.Probability))
 		}
-		_, err := t.WriteTo(c.out)
-		return err
+		if _, err := t.WriteTo(c.out); err != nil || !line.Unsure {
+			return err
+		}
+		c.printf("unsure: below %s, the picture may show something else\n", term.Percent(c.sure))
+		return nil
 	}
 	var ps []string
 	for _, p := range line.Predictions {
@@ -257,6 +273,9 @@ func (c *predictCommand) print(r resnet.Result, bad *unreadable, single bool, wi
 	}
 	if len(ps) == 0 {
 		ps = []string{fmt.Sprintf("no class with a probability of %v or more", c.threshold)}
+	}
+	if line.Unsure {
+		ps[0] = "unsure: " + ps[0]
 	}
 	name := term.Plain(r.Name)
 	c.printf("%s%s  %s\n", name, strings.Repeat(" ", max(widest-term.Columns(name), 0)), strings.Join(ps, ", "))

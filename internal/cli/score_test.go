@@ -213,8 +213,12 @@ func TestScoreKilled(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		// Kill it when it has written some more lines.
-		goal := bytesIn(out) + rng.Int64N(3000)
+		// Kill it when it has written some more lines, or after some time, perhaps before
+		// it has read what is there.
+		goal, late := bytesIn(out)+rng.Int64N(3000), make(<-chan time.Time)
+		if rng.IntN(2) == 0 {
+			late = time.After(time.Duration(rng.Int64N(int64(300 * time.Millisecond))))
+		}
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
 		var err error
@@ -222,6 +226,10 @@ func TestScoreKilled(t *testing.T) {
 		for {
 			select {
 			case err = <-ended:
+				break wait
+			case <-late:
+				cmd.Process.Kill()
+				err = <-ended
 				break wait
 			case <-time.After(time.Millisecond):
 				if bytesIn(out) >= goal && goal > 0 {

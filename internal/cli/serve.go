@@ -85,7 +85,8 @@ up to --batch pictures. A full queue rejects with status 429.
 
 Every flag can also be set in a YAML file (--config), by its name without the dashes,
 or by an environment variable: RESNET_SERVE_MAX_BODY is --max-body, with lists
-separated by commas. Flags override variables, which override the file.
+separated by commas. Flags override variables, which override the file. Variables of
+that form that belong to no flag are named on stderr.
 
 Spans of traces are exported by OTLP over HTTP if OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
@@ -95,6 +96,7 @@ signal ends it at once.`,
   curl --data-binary @photo.jpg localhost:8080/v1/classify
   resnet serve --http 127.0.0.1:9000 --model photos=runs/photos/best.safetensors --watch 5s
   resnet serve -m resnet50:1=resnet50@v1.pth -m resnet50:2=resnet50@v2.pth --control
+  resnet serve --model photos=runs/photos/best.safetensors --drift
   resnet serve --config serve.yaml --api-keys keys.txt --tls-cert cert.pem --tls-key key.pem`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd) },
@@ -120,6 +122,7 @@ signal ends it at once.`,
 	f.BoolVar(&c.page, "page", true, "show a web page at / to try the models; --page=false answers / with a list of what there is")
 	f.BoolVar(&o.Control, "control", false, "let clients load and unload models (the protocol's repository calls)")
 	f.BoolVar(&o.Profiling, "pprof", false, "serve Go's profiles at /debug/pprof/")
+	f.BoolVar(&o.Drift, "drift", false, "compare classifiers' answers with the reference in their files (train --reference, eval --reference), as the metrics resnet_drift_*")
 	f.StringVar(&c.keysFile, "api-keys", "", "file of API keys, a line of resnet serve key for each; clients must show one. A new file is used without a restart")
 	f.StringSliceVar(&o.Origins, "cors", nil, "web sites whose pages may call the server, such as https://example.org; * for all")
 	f.StringVar(&l.Certificate, "tls-cert", "", "PEM file of the certificate, for TLS")

@@ -28,6 +28,7 @@ type trainCommand struct {
 	keys                      []string
 	resume, skipBad, show     bool
 	noCheck, recompute, exact bool
+	reference                 bool
 	findLR                    bool
 	bf16                      bf16Flag
 	device                    deviceFlags
@@ -116,8 +117,10 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
 	f.BoolVar(&c.findLR, "lr-find", false, "look for a good learning rate and stop")
 	f.BoolVar(&c.resume, "resume", false, "continue the run in --out")
 	f.BoolVar(&c.skipBad, "skip-bad", false, "leave out pictures that cannot be decoded, and count them")
+	f.BoolVar(&c.reference, "reference", false, "at the end, write the distribution of the best model's answers to up to 2,000 of the evaluated pictures into its file, for resnet serve --drift")
 	f.BoolVar(&c.noCheck, "no-check", false, "do not decode every picture before training")
 	f.BoolVar(&c.recompute, "recompute", false, "recompute activations in the backward pass: less memory, more time, the same result")
+	f.Bool("sync-batch-norm", false, "with ranks of resnet-mpi: batch norm by the statistics of the whole batch; each rank computes one shard")
 	f.BoolVar(&c.exact, "exact", false, "disable Winograd convolution (slower, rounding as in PyTorch)")
 	c.bf16.add(cmd)
 	c.device.add(cmd, a)
@@ -193,6 +196,11 @@ func (c *trainCommand) train(cmd *cobra.Command, ranks Ranks) error {
 	}
 	if ranks != nil && ranks.Rank() > 0 {
 		return nil // it has no files to report
+	}
+	if c.reference {
+		if err := c.referenceOf(cmd.Context(), r); err != nil {
+			return fmt.Errorf("--reference: %w", err)
+		}
 	}
 	if c.json {
 		return c.printJSONLine(trainLine{Kind: "result", Result: r})

@@ -115,7 +115,7 @@ func (c *trainCommand) settings(cmd *cobra.Command) ([]string, error) {
 	changed := cmd.Flags().Changed
 	set := c.set
 	if c.resume {
-		own := []string{"model", "recipe", "set", "optimizer", "val-data", "recompute", "exact", "bf16", "seed", "print-recipe", "lr-find", "folds"}
+		own := []string{"model", "recipe", "set", "optimizer", "val-data", "recompute", "exact", "bf16", "sync-batch-norm", "seed", "print-recipe", "lr-find", "folds"}
 		for _, s := range settings {
 			own = append(own, s.flag)
 		}
@@ -148,12 +148,14 @@ func (c *trainCommand) settings(cmd *cobra.Command) ([]string, error) {
 		return nil, usagef("--workers %d is below 0 (0 means as many as --threads)", c.workers)
 	case changed("folds") && c.folds < 2:
 		return nil, usagef("--folds %d are too few: give two or more", c.folds)
+	case c.reference && (c.folds > 0 || c.findLR):
+		return nil, usagef("--reference is of one trained model: leave out --folds and --lr-find")
 	case c.folds > 0 && c.findLR:
 		return nil, usagef("--folds and --lr-find exclude each other")
 	}
-	for _, flag := range []string{"epochs", "recompute", "exact", "bf16"} {
+	for _, flag := range []string{"epochs", "recompute", "exact", "bf16", "sync-batch-norm"} {
 		if f := cmd.Flags().Lookup(flag); f.Changed && !c.resume {
-			set = append(set, flag+"="+f.Value.String())
+			set = append(set, strings.ReplaceAll(flag, "-", "_")+"="+f.Value.String())
 		}
 	}
 	return set, nil

@@ -140,10 +140,9 @@ func (r *reader) extended(n uint) (int32, error) {
 	return extend(v, n), err
 }
 
+// extend returns a number of n bits, whose uppermost tells the sign. Which it is
+// cannot be predicted, so that it is no branch.
 func extend(v uint32, n uint) int32 {
-	x, half := int32(v), int32(1)<<n>>1
-	if x < half {
-		x += -1<<n + 1
-	}
-	return x
+	negative := int32(v<<1>>n) - 1 // -1 if the uppermost bit is 0
+	return int32(v) + negative&(-1<<n+1)
 }

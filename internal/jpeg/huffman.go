@@ -17,6 +17,16 @@ const (
 //   - 0 for a longer code.
 type entry uint32
 
+// double is a number of [entry] and what follows it, where that is short, too: another
+// number or the end of the block.
+//
+// From the lowest bit on it has: 8 bits for how many bits all that has; 8 for how far the
+// first number is from the coefficient before, and 8 for the second, counted in zig-zag
+// order; 8 for how far on the next code is, with blockSize added after the end of the
+// block; 16 for the first number and 16 for the second. Without a second number, it is the
+// first one once more. It is 0 if there is no first number.
+type double uint64
+
 const errNoTable = FormatError("uninitialized Huffman table")
 
 // huffman is a Huffman decoder (annex C).
@@ -28,7 +38,9 @@ type huffman struct {
 	// quick is look with the number that follows the code, where both are short: for
 	// sequential files, so as to have a coefficient by one step.
 	quick [1 << lookBits]entry
-	ready bool // quick is made
+	// twice is quick for AC coefficients, with the code behind the first one.
+	twice [1 << lookBits]double
+	ready bool // quick and twice are made
 
 	vals     [maxValues]uint8 // sorted by code
 	minCodes [maxCodeLength]int32
@@ -106,8 +118,8 @@ func (h *huffman) value(i int, code int32) uint8 {
 	return h.vals[uint8(h.first[i]+code-h.minCodes[i])]
 }
 
-// prepare makes quick.
-func (h *huffman) prepare() {
+// prepare makes quick and, of a table of the class acTable, twice.
+func (h *huffman) prepare(class uint8) {
 	if h.ready {
 		return
 	}
@@ -121,7 +133,34 @@ func (h *huffman) prepare() {
 			h.quick[bits] = entry(uint32(v)<<16 | uint32((run+1)<<8|length+size))
 		}
 	}
+	if class == dcTable {
+		return
+	}
+	for bits, e := range h.quick {
+		h.twice[bits] = 0
+		if !e.number() {
+			continue
+		}
+		n, at := uint64(e&0xff), uint64(e>>8&0xff)
+		at2, next, v2 := at, at, e>>16
+		second := h.quick[bits<<n&(1<<lookBits-1)]
+		if n2 := uint64(second & 0xff); second != 0 && n+n2 <= lookBits {
+			switch {
+			case second.number():
+				n += n2
+				at2 += uint64(second >> 8 & 0xff)
+				next, v2 = at2, second>>16
+			case second>>8 == 0: // the end of the block
+				n += n2
+				next += blockSize
+			}
+		}
+		h.twice[bits] = double(n | at<<8 | at2<<16 | next<<24 | uint64(e>>16)<<32 | uint64(v2)<<48)
+	}
 }
+
+// number reports whether e has a number.
+func (e entry) number() bool { return e>>16 != 0 }
 
 // symbol returns the next Huffman-coded value.
 func (r *reader) symbol(h *huffman) (uint8, error) {

@@ -8,7 +8,8 @@
 // gray, YCbCr, RGB, CMYK and YCbCrK, with all sampling factors that are whole
 // multiples. Damage is treated as libjpeg treats it: where the data of a scan make
 // no sense, or a marker comes too early, the decoder goes on at the next restart
-// marker, and what is missing is gray. A file that ends before its data do is an
+// marker, and what is missing is gray, or estimated from the blocks around if scans of a
+// progressive file are missing. A file that ends before its data do is an
 // error; one that lacks only its last marker is not.
 //
 // The reading of markers and scans is derived from image/jpeg, Copyright 2009 The Go
@@ -45,12 +46,13 @@ type component struct {
 	side   int // pixels that a block is wide and high: 8, or less at a smaller scale
 	stride int
 	pix    []uint8
-	coeffs []block // of a progressive file, between scans
+	coeffs []block // of a progressive file, between scans, or kept
 	seen   bool    // a scan had it
 	quant  block   // the quantization table as it was at the first scan
 	// lowest is, in a progressive file, the lowest bit that is known of each
 	// coefficient in zig-zag order, or -1.
 	lowest [blockSize]int8
+	before [blockSize]int8 // lowest before the last scan that had the component
 	// Blocks in a row and in a column, without those that only fill up units.
 	bw, bh int
 	// The blocks that are wanted: columns bx0 to below bx1, rows by0 to below by1.
@@ -107,6 +109,7 @@ type Decoder struct {
 	eobRun uint16          // section G.1.2.2
 	arith  arithmetic
 	work   block // of a sequential file; zeros between blocks
+	kept   bool  // there is a picture for Again
 
 	picture Picture
 	planes  [maxComponents]Plane
@@ -127,6 +130,7 @@ type frame struct {
 	planes        bool // the planes are laid out
 	cut           bool // a scan could not be read to its end
 	scans         int
+	lastGood      int // the last row of units for which the last scan had data
 	shift         int // of Options, or 0 for files that ignore it
 }
 
@@ -141,6 +145,8 @@ type Options struct {
 	// is read nevertheless, so that a damaged file is an error for every part.
 	// An empty part stands for the whole. Lossless files are decoded whole.
 	Part image.Rectangle
+	// Keep keeps the coefficients, in 2 bytes for each sample, for [Decoder.Again].
+	Keep bool
 }
 
 // Size returns the size of a picture, reading only the headers.
@@ -160,14 +166,36 @@ func (d *Decoder) Decode(data []byte, opt Options) (*Picture, error) {
 	if err := d.decode(data, false); err != nil {
 		return nil, err
 	}
+	d.kept = opt.Keep
 	return d.result(), nil
 }
+
+// Again decodes the file that was decoded last once more, for other options, to the
+// same picture as Decode, which must have had Keep. Most of the work is done already. It
+// panics without Keep or after an error. The picture holds until the decoder's next use.
+func (d *Decoder) Again(opt Options) *Picture {
+	if !d.kept {
+		panic("jpeg: Again without a picture that was kept")
+	}
+	d.opt = opt
+	d.opt.Keep = true
+	if !d.frame.lossless { // which has whole planes
+		d.layout(false)
+		d.reconstruct()
+		d.blank()
+	}
+	return d.result()
+}
+
+// stored reports whether the coefficients are stored before they become samples.
+func (d *Decoder) stored() bool { return d.frame.progressive || d.opt.Keep && !d.frame.lossless }
 
 // decode reads a file's segments. With configOnly, it stops when the size and the
 // color model are known.
 func (d *Decoder) decode(data []byte, configOnly bool) error {
 	d.bits = reader{data: data}
 	d.frame = frame{}
+	d.kept = false
 	d.work = block{}
 	d.eobRun = 0
 	d.tables = [maxTq + 1]bool{}
@@ -197,7 +225,7 @@ func (d *Decoder) decode(data []byte, configOnly bool) error {
 	if !d.frame.planes {
 		return FormatError("missing SOS marker")
 	}
-	if d.frame.progressive {
+	if d.stored() {
 		d.reconstruct()
 	}
 	d.blank()
@@ -271,10 +299,7 @@ func (d *Decoder) segment(marker uint8, n int, configOnly bool) error {
 	}
 	switch marker {
 	case sof0Marker, sof1Marker, sof2Marker, sof3Marker, sof9Marker, sof10Marker:
-		d.frame.progressive = marker == sof2Marker || marker == sof10Marker
-		d.frame.arithmetic = marker == sof9Marker || marker == sof10Marker
-		d.frame.lossless = marker == sof3Marker
-		return d.startOfFrame(b)
+		return d.startOfFrame(marker, b)
 	case dhtMarker:
 		return d.huffmanTables(b)
 	case dqtMarker:
@@ -317,11 +342,14 @@ var processes = [16]string{
 }
 
 // startOfFrame reads the frame's header (section B.2.2).
-func (d *Decoder) startOfFrame(b []byte) error {
+func (d *Decoder) startOfFrame(marker uint8, b []byte) error {
 	f := &d.frame
-	if f.nComp != 0 {
+	if f.nComp != 0 { // which behind a whole picture does not matter, and must change nothing
 		return FormatError("multiple SOF markers")
 	}
+	f.progressive = marker == sof2Marker || marker == sof10Marker
+	f.arithmetic = marker == sof9Marker || marker == sof10Marker
+	f.lossless = marker == sof3Marker
 	n := (len(b) - 6) / 3
 	if len(b) != 6+3*n || n < 1 {
 		return FormatError("SOF has wrong length")
@@ -366,9 +394,7 @@ func (d *Decoder) startOfFrame(b []byte) error {
 		c.bw = (f.width*c.h + side*f.hMax - 1) / (side * f.hMax)
 		c.bh = (f.height*c.v + side*f.vMax - 1) / (side * f.vMax)
 		c.seen = false
-		for k := range c.lowest {
-			c.lowest[k] = -1
-		}
+		c.lowest = nothing
 	}
 	f.nComp = n
 	return nil

@@ -287,6 +287,39 @@ func TestPartsEqualTheWhole(t *testing.T) {
 	}
 }
 
+// What comes behind the data of a picture changes nothing, also if it is the header of
+// another kind of frame.
+func TestFramesBehindThePicture(t *testing.T) {
+	for name, data := range files(t) {
+		if strings.Contains(name, "truncated") { // which lacks scans
+			continue
+		}
+		end := bytes.LastIndex(data, []byte{0xff, eoiMarker})
+		at := bytes.IndexByte(data, 0xff)
+		for data[at+1] < sof0Marker || data[at+1] > sof2Marker {
+			at += bytes.IndexByte(data[at+2:], 0xff) + 2
+		}
+		header := data[at : at+2+int(data[at+2])<<8+int(data[at+3])]
+		var d, other Decoder
+		want, err := d.Decode(data, Options{})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, marker := range []uint8{sof0Marker, sof2Marker, sof3Marker, sof9Marker, sof10Marker, 0xc5} {
+			longer := append(bytes.Clone(data[:end]), header...)
+			longer[end+1] = marker
+			got, err := other.Decode(append(longer, 0xff, eoiMarker), Options{})
+			if err != nil {
+				t.Errorf("%s with SOF%d behind it: %v", name, marker-sof0Marker, err)
+				continue
+			}
+			if err := same(got, asImage(want)); err != nil {
+				t.Errorf("%s with SOF%d behind it: %v", name, marker-sof0Marker, err)
+			}
+		}
+	}
+}
+
 // A flat picture is as flat at any scale, and a gradient's scaled values are
 // the means of the pixels that they stand for.
 func TestScaled(t *testing.T) {
@@ -369,7 +402,13 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		px, py := int(x)%whole.Width, int(y)%whole.Height
-		part, err := used.Decode(data, Options{Shift: n, Part: image.Rect(px, py, px+1, py+1)})
+		opt := Options{Shift: n, Part: image.Rect(px, py, px+1, py+1)}
+		var part *Picture
+		if shift&4 == 0 {
+			part, err = used.Decode(data, opt)
+		} else if _, err = used.Decode(data, Options{Shift: int(shift >> 3 % 4), Keep: true}); err == nil {
+			part = used.Again(opt)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -409,4 +448,42 @@ func BenchmarkDecode(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A picture that is kept gives the same for other options as the file.
+func TestAgain(t *testing.T) {
+	var kept, other Decoder
+	for name, data := range files(t) {
+		first, err := kept.Decode(data, Options{Shift: 1, Part: image.Rect(0, 0, 3, 2), Keep: true})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		want, err := other.Decode(data, Options{Shift: 1, Part: image.Rect(0, 0, 3, 2)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := samePart(asImage(first), asImage(want), image.Rect(0, 0, 3, 2)); err != nil {
+			t.Errorf("%s, the first time: %v", name, err)
+		}
+		for i, shift := range []int{0, 3, 1, 2, 0} {
+			want, err := other.Decode(data, Options{Shift: shift})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := image.Rect(want.Width*i/6, want.Height*i/7, want.Width, want.Height)
+			got := kept.Again(Options{Shift: shift, Part: r})
+			if err := samePart(asImage(got), asImage(want), r); err != nil {
+				t.Errorf("%s, time %d, at 1/%d: %v", name, i, 1<<shift, err)
+			}
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic without a picture that is kept")
+		}
+	}()
+	if _, _, err := kept.Size(files(t)["chroma420.jpg"]); err != nil {
+		t.Fatal(err)
+	}
+	kept.Again(Options{})
 }

@@ -2,9 +2,10 @@ package jpeg
 
 import "image"
 
-// reconstruct computes the pixels of a progressive file.
+// reconstruct computes the pixels of stored coefficients.
 func (d *Decoder) reconstruct() {
 	mxx, _ := d.units()
+	smooths := d.smooths()
 	for i := range d.comp[:d.frame.nComp] {
 		c := &d.comp[i]
 		if !c.seen {
@@ -12,7 +13,11 @@ func (d *Decoder) reconstruct() {
 		}
 		for by := c.by0; by < min(c.by1, c.bh); by++ {
 			for bx := c.bx0; bx < min(c.bx1, c.bw); bx++ {
-				c.store(&c.coeffs[by*mxx*c.h+bx], false, bx, by)
+				d.work = c.coeffs[by*mxx*c.h+bx]
+				if smooths {
+					d.smooth(c, &d.work, bx, by)
+				}
+				c.store(&d.work, false, bx, by)
 			}
 		}
 	}

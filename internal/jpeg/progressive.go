@@ -112,26 +112,32 @@ func (d *Decoder) refine(b *block, h *huffman, zig, zigEnd int32, delta int16) e
 // refineNonZeroes refines coefficients that are not zero, in zig-zag order, up
 // to the zero after zeros others, or to the end if zeros is below 0.
 func (d *Decoder) refineNonZeroes(b *block, zig, zigEnd, zeros int32, delta int16) (int32, error) {
+	r := &d.bits
+	acc, n := r.acc, r.n
 	for ; zig <= zigEnd; zig++ {
-		at := unzig[zig]
-		if b[at] == 0 {
+		c := &b[unzig[zig&127]&63]
+		v := *c
+		if v == 0 {
 			if zeros == 0 {
 				break
 			}
 			zeros--
 			continue
 		}
-		bit, err := d.bits.get(1)
-		if err != nil {
-			return 0, err
+		if n == 0 {
+			r.acc, r.n = acc, n
+			if err := r.need(1); err != nil {
+				return 0, err
+			}
+			acc, n = r.acc, r.n
 		}
-		switch {
-		case bit == 0 || b[at]&delta != 0: // set before, in a damaged file
-		case b[at] >= 0:
-			b[at] += delta
-		default:
-			b[at] -= delta
-		}
+		// What cannot be predicted is no branch: delta is added with v's sign if the next
+		// bit is set, and v has not got it already, in a damaged file.
+		bit, unset, sign := int16(int64(acc)>>63), (v&delta-1)>>15, v>>15
+		*c = v + (delta^sign-sign)&bit&unset
+		acc <<= 1
+		n--
 	}
+	r.acc, r.n = acc, n
 	return zig, nil
 }

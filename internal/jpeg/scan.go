@@ -92,7 +92,7 @@ func (d *Decoder) scan(n int) error {
 		}
 	}
 	if !f.planes {
-		d.layout(nComp == f.nComp && !f.progressive)
+		d.layout(nComp == f.nComp && !d.stored())
 	}
 	if err := d.begin(comps, b); err != nil {
 		return err
@@ -157,10 +157,13 @@ func (d *Decoder) begin(comps []scanComponent, b band) error {
 			// A table that is defined anew later is not for this component.
 			c.quant = d.quant[c.tq]
 		}
+		if d.stored() && !c.seen {
+			c.coeffs = resized(c.coeffs, mxx*myy*c.h*c.v)
+			clear(c.coeffs)
+		}
 		if f.progressive {
-			if !c.seen {
-				c.coeffs = resized(c.coeffs, mxx*myy*c.h*c.v)
-				clear(c.coeffs)
+			if c.before = c.lowest; f.scans == 1 { // libjpeg-turbo has zeros there
+				c.before = [blockSize]int8{}
 			}
 			for k := b.zigStart; k <= b.zigEnd; k++ {
 				c.lowest[k] = int8(b.al)
@@ -174,8 +177,8 @@ func (d *Decoder) begin(comps []scanComponent, b band) error {
 			// A frame of Motion JPEG means the tables of annex K.
 			c.dc.setDefault(dcTable, c.td)
 			c.ac.setDefault(acTable, c.ta)
-			c.dc.prepare()
-			c.ac.prepare()
+			c.dc.prepare(dcTable)
+			c.ac.prepare(acTable)
 		}
 		if needDC := f.lossless || b.zigStart == 0 && b.ah == 0; needDC && !c.dc.defined {
 			return errNoTable
@@ -215,6 +218,9 @@ func (d *Decoder) interleaved(comps []scanComponent, b band) error {
 				left--
 			}
 			blank := d.bits.starved
+			if !blank {
+				d.frame.lastGood = my
+			}
 			for i := range comps {
 				c := &comps[i]
 				for y := range c.v {
@@ -246,6 +252,9 @@ func (d *Decoder) single(c *scanComponent, b band) error {
 					*c, left, rst = one[0], d.frame.ri, (rst+1)&7
 				}
 				left--
+			}
+			if !d.bits.starved {
+				d.frame.lastGood = by / c.v
 			}
 			if err := d.block(c, b, bx, by, mxx*c.h, d.bits.starved); err != nil {
 				return err
@@ -320,6 +329,10 @@ func (d *Decoder) block(c *scanComponent, s band, bx, by, perRow int, blank bool
 		return d.progressive(b, c, s)
 	}
 	b := &d.work
+	if d.opt.Keep {
+		b = &c.coeffs[by*perRow+bx]
+		*b = block{}
+	}
 	flat := blank
 	var err error
 	switch {
@@ -328,6 +341,9 @@ func (d *Decoder) block(c *scanComponent, s band, bx, by, perRow int, blank bool
 		flat, err = false, d.arith.err(&d.bits)
 	case !blank:
 		flat, err = d.sequential(b, c)
+	}
+	if d.opt.Keep {
+		return err
 	}
 	if err == nil && bx >= c.bx0 && bx < c.bx1 && by >= c.by0 && by < c.by1 {
 		c.store(b, flat, bx, by)

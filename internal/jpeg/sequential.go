@@ -8,8 +8,8 @@ const enough = maxCodeLength + 16
 // sequential reads a whole block (section F.2.2) into b, which is zeros. flat is set if
 // all coefficients but the first are zero.
 //
-// What is not near a marker goes through the loop here, by one look-up for most
-// coefficients; the rest, and codes that are in no table, through slow.
+// What is not near a marker goes through the loop here, by one look-up for one or two
+// coefficients and the end of the block; the rest, and codes that are in no table, through slow.
 func (d *Decoder) sequential(b *block, c *scanComponent) (flat bool, err error) {
 	r := &d.bits
 	if r.n < enough {
@@ -37,32 +37,55 @@ func (d *Decoder) sequential(b *block, c *scanComponent) (flat bool, err error) 
 	b[0] = int16(c.last)
 
 	ac, data, pos := c.ac, r.data, r.pos
+	const last = blockSize - 1
 	zig := uint(0)
-	for zig < blockSize-1 {
-		if n < enough {
-			// As fill does, which also takes what is near a marker.
-			w := uint64(0xff)
-			if pos+8 <= len(data) {
-				w = binary.BigEndian.Uint64(data[pos:])
+block:
+	for zig < last {
+		// As fill does, which also takes what is near a marker. It is done more often
+		// than necessary, since a processor cannot predict when it is.
+		w := uint64(0xff)
+		if pos+8 <= len(data) {
+			w = binary.BigEndian.Uint64(data[pos:])
+		}
+		looks := 1 + (56-enough)/lookBits
+		switch {
+		case (^w-0x0101010101010101)&w&0x8080808080808080 == 0:
+			acc |= w >> (n & 63)
+			pos += int((63 - n) >> 3)
+			n |= 56
+		case n < enough:
+			r.acc, r.n, r.pos = acc, n, pos
+			if r.fill(); r.n < enough {
+				return d.slow(b, c, zig+1)
 			}
-			if (^w-0x0101010101010101)&w&0x8080808080808080 == 0 {
-				acc |= w >> (n & 63)
-				pos += int((63 - n) >> 3)
-				n |= 56
-			} else {
-				r.acc, r.n, r.pos = acc, n, pos
-				if r.fill(); r.n < enough {
-					return d.slow(b, c, zig+1)
-				}
-				acc, n, pos = r.acc, r.n, r.pos
+			acc, n, pos = r.acc, r.n, r.pos
+			looks = 1
+		default:
+			looks = 1
+		}
+		for ; looks > 0; looks-- {
+			e := uint64(ac.twice[acc>>(64-lookBits)])
+			first := zig + uint(e>>8&31)
+			if e == 0 || first >= last { // behind the last coefficient is another block
+				break
+			}
+			acc <<= e & 31
+			n -= uint(e & 31)
+			b[unzig[first&127]&63] = int16(e >> 32)
+			b[unzig[(zig+uint(e>>16&63))&127]&63] = int16(e >> 48)
+			if zig += uint(e >> 24 & 127); zig >= last {
+				break block
 			}
 		}
+		if looks == 0 {
+			continue
+		}
 		e := ac.quick[acc>>(64-lookBits)]
-		if v := int16(e >> 16); v != 0 {
+		if e.number() {
 			acc <<= e & 31
 			n -= uint(e & 31)
 			zig += uint(e >> 8 & 31)
-			b[unzig[zig&127]&63] = v
+			b[unzig[zig&127]&63] = int16(e >> 16)
 			continue
 		}
 		length, value, ok := ac.long(e, acc)

@@ -8,7 +8,7 @@ Pillow; --triton-python has nvidia-pytriton, --mlserver-python MLServer. All ser
 they take turns, so a change of the machine's speed meets all of them. Every answer is compared with
 the first of its server, and the classes of servers with each other. 1 client shows the latency, many
 clients the throughput. --seconds, --rounds and the numbers of models, servers and clients make the time,
-which is printed first: with the defaults, two models take about eleven minutes. --dry prints it and ends.
+which is printed first: with the defaults, two models take about ten minutes. --dry prints it and ends.
 
 resnet-single has no batches, resnet-anybits lets batches have algorithms of their own.
 
@@ -38,7 +38,7 @@ parser.add_argument("--photo", required=True, help="a JPEG")
 parser.add_argument("--models", default="embedded", help="NAME=FILE.pth, or embedded; separated by commas")
 parser.add_argument("--servers", default="resnet,resnet-single,fastapi,litserve,pytriton,mlserver")
 parser.add_argument("--clients", default="1,8,32")
-parser.add_argument("--seconds", type=float, default=6, help="of each turn")
+parser.add_argument("--seconds", type=float, default=5, help="of each turn")
 parser.add_argument("--rounds", type=int, default=2)
 parser.add_argument("--dry", action="store_true", help="print how long it takes, and end")
 parser.add_argument("--threads", default="2")
@@ -140,7 +140,7 @@ def table(title, head, rows):
 
 
 counts = [len(getattr(args, name).split(",")) for name in ("models", "servers", "clients")]
-expected = counts[0] * (counts[1] * counts[2] * (args.rounds * (args.seconds + 0.8) + 0.7) + 15 + 5 * counts[1])
+expected = counts[0] * (counts[1] * counts[2] * (args.rounds * (args.seconds + 1.5) + 0.7) + 15 + 5 * counts[1])
 print(f"this takes about {expected / 60:.0f} minutes", flush=True)
 if args.dry:
     sys.exit(0)

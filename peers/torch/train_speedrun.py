@@ -9,7 +9,7 @@ The first weights, the whitened filters included, come from a file of ours: a ru
 Recipe: batches of 256, the last partial one dropped, shuffled each epoch; 2 pixels mirrored at each side and a random
 crop of 32; half of the pictures mirrored in the first epoch, the others in the second, and so on; SGD, momentum 0.9,
 Nesterov, weight decay 1e-3 on weights, 16 times the rate for biases of norms, the stem's filters frozen; rate linear from
-a fifth to the peak 0.3 in 3 of 12 epochs, then linear to a twentieth; label smoothing 0.2; Lookahead every 5 steps with
+a fifth to the peak 0.3 in 3 of 10 epochs, then linear to a twentieth; label smoothing 0.2; Lookahead every 5 steps with
 decay 0.77*(step/steps)^3 after the warm-up, running statistics included; evaluation of pictures and mirror images.
 
 --plain leaves out augmentation. With as many pictures as a batch has, the losses of the first steps are then those of ours
@@ -68,7 +68,7 @@ def main():
     p.add_argument("--init", required=True, help="first weights, a safetensors file of ours")
     p.add_argument("--out", required=True)
     p.add_argument("--cache", default="/tmp/cifar10-jpeg.npz")
-    p.add_argument("--epochs", type=int, default=12)
+    p.add_argument("--epochs", type=int, default=10)
     p.add_argument("--batch", type=int, default=256)
     p.add_argument("--lr", type=float, default=0.3)
     p.add_argument("--warmup", type=float, default=3, help="epochs")

@@ -269,7 +269,7 @@ def jpeg_flaws():
         start, end = scan_data(b)
         n = random_.randint(1, 12)
         at = random_.randrange(start, max(end - n, start + 1))
-        damage = random_.choice([n for n in range(7) if n != 4 or "-progressive" not in args])  # whose blocks libjpeg smooths
+        damage = random_.randrange(7)
         if damage == 0:
             b[at : at + n] = bytes(n)
         elif damage == 1:
@@ -302,6 +302,25 @@ def jpeg_extreme():
                 tables += struct.pack(">B64H" if wide else ">B64B", n | wide << 4, *steps)
             b = without(b, 0xDB)
             add("jpeg-extreme", "jpg", b[:2] + b"\xff\xdb" + struct.pack(">H", 2 + len(tables)) + tables + b[2:])
+
+
+def jpeg_incomplete():
+    """Progressive files without some of their last scans, whose blocks libjpeg smooths."""
+    for _ in range(6):
+        for args in ([], ["-arithmetic"]):
+            im = picture("RGB", 8)
+            b = cjpeg(im, "-quality", quality(), "-sample", random_.choice(SAMPLES[:6]), "-progressive", *args)
+            if random_.random() < 0.2:
+                b = saved(im.convert(random_.choice(["L", "CMYK"])), "JPEG", progressive=True)
+            scans = [i for i in range(len(b) - 1) if b[i] == 0xFF and b[i + 1] == 0xDA]
+            # Before the tables of the scan that is left out.
+            at = random_.choice(scans[1:])
+            while b.rfind(b"\xff\xc4", 0, at) > b.rfind(b"\xff\xda", 0, at):
+                at = b.rfind(b"\xff\xc4", 0, at)
+            add("jpeg-incomplete", "jpg", b[:at] + b"\xff\xd9")
+            start = b.rfind(b"\xff\xda", 0, at)
+            start += 2 + struct.unpack(">H", b[start + 2 : start + 4])[0]
+            add("jpeg-ended", "jpg", b[: random_.randint(start + 1, at)] + b"\xff\xd9")
 
 
 def jpeg_lossless():
@@ -690,7 +709,7 @@ def main():
     random_.seed(args.seed)
     if args.rounds == 0:
         globals()["MOST"] = 18
-    makers = [jpeg_plain, jpeg_models, jpeg_flaws, jpeg_lossless, jpeg_refused, pngs, gifs, webps, bmps, tiffs, pnms, orientations, foreign, jpeg_extreme]
+    makers = [jpeg_plain, jpeg_models, jpeg_flaws, jpeg_lossless, jpeg_refused, pngs, gifs, webps, bmps, tiffs, pnms, orientations, foreign, jpeg_extreme, jpeg_incomplete]
     for round_ in range(max(args.rounds, 1)):
         for m in makers:
             if m.__name__.startswith(args.only):
@@ -699,7 +718,7 @@ def main():
     if args.rounds == 0:  # a few of each kind, small ones
         keep, seen = [], {}
         for e in sorted(index, key=lambda e: len(contents[e["file"]])):
-            most = {"orientation": 20, "foreign": 99, "jpeg-sampling": 9, "jpeg-damaged": 6, "tiff-kinds": 16, "png": 8, "bmp": 8}.get(e["kind"], 2)
+            most = {"orientation": 20, "foreign": 99, "jpeg-sampling": 9, "jpeg-damaged": 6, "jpeg-extreme": 5, "jpeg-incomplete": 6, "jpeg-ended": 4, "tiff-kinds": 16, "png": 8, "bmp": 8}.get(e["kind"], 2)
             seen[e["kind"]] = seen.get(e["kind"], 0) + 1
             # Not the smallest, which have but one block.
             if seen[e["kind"]] > 1 and seen[e["kind"]] <= most + 1 or "error" in e:

@@ -29,11 +29,10 @@ type Config struct {
 	Mode    string `json:"mode"`
 	Batch   int    `json:"batch"`
 	Threads int    `json:"threads"`
-	Size    int    `json:"size"`  // height and width of the input; 0 means the network's own
-	Exact   bool   `json:"exact"` // ours: direct convolutions only
-	BF16    string `json:"bf16"`  // ours: native, emulate or "" for float32, see engine.BF16
-	// Device is where ours computes, such as gpu:0; "" is the processor.
-	Device string `json:"device,omitempty"`
+	Size    int    `json:"size"`             // height and width of the input; 0 means the network's own
+	Exact   bool   `json:"exact"`            // ours: direct convolutions only
+	BF16    string `json:"bf16"`             // ours: native, emulate or "" for float32, see engine.BF16
+	Device  string `json:"device,omitempty"` // where ours computes, as --device says; "" is the processor
 	// On is that device in the process that measures.
 	On *engine.Device `json:"-"`
 	// Tuning chooses the algorithms of ours; nil leaves that to the model of the

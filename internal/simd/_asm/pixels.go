@@ -1,14 +1,19 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// pixelFraction is pixels.PixelFraction.
-const pixelFraction = 22
+// pixelFraction is pixels.PixelFraction, and mixLow is pixels.mixLow.
+const (
+	pixelFraction = 22
+	mixLow        = 11
+)
 
 // pixelKernels writes the kernels that resample pictures of bytes.
 func pixelKernels(c *build.Context) {
@@ -73,48 +78,87 @@ func mixRows(c *build.Context) {
 	c.RET()
 }
 
+// mixPixels3 sums the products of 16-bit halves of the weights, in pairs of pixels:
+// (high << mixLow) + low is the weight.
 func mixPixels3(c *build.Context) {
 	c.Function("mixPixels3AVX2")
 	c.Attributes(attr.NOSPLIT)
-	c.Doc("mixPixels3AVX2 writes n pixels, weighted sums of pixels of src; it reads and writes a byte behind the last.")
-	c.SignatureExpr("func(dst *uint8, src *uint8, n int, start *int, count *int, w *int32, stride int)")
-	dst, src, n, start, count, w, stride := c.GP64(), c.GP64(), c.GP64(), c.GP64(), c.GP64(), c.GP64(), c.GP64()
+	c.Doc("mixPixels3AVX2 writes n pixels, a multiple of 4, and 4 bytes behind them; of src it reads 16 bytes from the offset of each pixel on, and 12 more for each quad of weights but the first.")
+	c.SignatureExpr("func(dst *uint8, src *uint8, n int, offset *int32, w *int16, quads int)")
+	dst, src, n, offset, w, quads := c.GP64(), c.GP64(), c.GP64(), c.GP64(), c.GP64(), c.GP64()
 	c.Load(c.Param("dst"), dst)
 	c.Load(c.Param("src"), src)
 	c.Load(c.Param("n"), n)
-	c.Load(c.Param("start"), start)
-	c.Load(c.Param("count"), count)
+	c.Load(c.Param("offset"), offset)
 	c.Load(c.Param("w"), w)
-	c.Load(c.Param("stride"), stride)
-	half := c.YMM()
+	c.Load(c.Param("quads"), quads)
+	half, shuffle, compact := c.YMM(), c.YMM(), c.XMM()
 	pixelHalf(c, half, c.GP32())
-	p, wp, t := c.GP64(), c.GP64(), c.GP64()
-	s, a, k := c.XMM(), c.XMM(), c.XMM()
+	// The channels of pixels 0 and 1 by turns, and of 2 and 3, as words.
+	c.VMOVDQU(constant32(c, "pairs", func(i int) byte {
+		channel, second := i%16/4, i%4/2
+		if i%2 == 1 || channel == 3 {
+			return 0x80
+		}
+		return byte(6*(i/16) + 3*second + channel)
+	}), shuffle)
+	c.VMOVDQU(constant32(c, "compact", func(i int) byte {
+		if i >= 12 {
+			return 0x80
+		}
+		return byte(i/3*4 + i%3)
+	}), compact)
+	p, q := c.GP64(), c.GP64()
+	y := func() reg.VecVirtual { return c.YMM() }
 	c.Label("pixels")
-	c.MOVQ(operand.Mem{Base: start}, p)
-	c.LEAQ(operand.Mem{Base: p, Index: p, Scale: 2}, p)
-	c.ADDQ(src, p)
-	c.MOVQ(operand.Mem{Base: count}, t)
-	c.MOVQ(w, wp)
-	c.VMOVDQA(half.AsX(), s)
-	c.Label("taps")
-	c.VPMOVZXBD(operand.Mem{Base: p}, a)
-	c.VPBROADCASTD(operand.Mem{Base: wp}, k)
-	c.VPMULLD(k, a, a)
-	c.VPADDD(a, s, s)
-	c.ADDQ(operand.Imm(3), p)
-	c.ADDQ(operand.Imm(4), wp)
-	c.DECQ(t)
-	c.JNE(operand.LabelRef("taps"))
-	c.VPSRAD(operand.Imm(pixelFraction), s, s)
-	c.VPACKSSDW(s, s, s)
-	c.VPACKUSWB(s, s, s)
-	c.VMOVD(s, operand.Mem{Base: dst})
-	c.ADDQ(operand.Imm(3), dst)
-	c.ADDQ(operand.Imm(8), start)
-	c.ADDQ(operand.Imm(8), count)
-	c.ADDQ(stride, w)
-	c.DECQ(n)
+	var sums [4]reg.VecVirtual
+	for i := range sums {
+		high, low, v := y(), y(), y()
+		c.MOVLQSX(operand.Mem{Base: offset, Disp: 4 * i}, p)
+		c.ADDQ(src, p)
+		quad := func(high, low reg.VecVirtual) {
+			c.VBROADCASTI128(operand.Mem{Base: p}, v)
+			c.VPSHUFB(shuffle, v, v)
+			c.VPMADDWD(operand.Mem{Base: w}, v, high)
+			c.VPMADDWD(operand.Mem{Base: w, Disp: 32}, v, low)
+			c.ADDQ(operand.Imm(64), w)
+		}
+		quad(high, low)
+		c.MOVQ(quads, q)
+		c.DECQ(q)
+		end, loop := fmt.Sprintf("end%d", i), fmt.Sprintf("quad%d", i)
+		c.JE(operand.LabelRef(end))
+		c.Label(loop)
+		c.ADDQ(operand.Imm(12), p)
+		moreHigh, moreLow := y(), y()
+		quad(moreHigh, moreLow)
+		c.VPADDD(moreHigh, high, high)
+		c.VPADDD(moreLow, low, low)
+		c.DECQ(q)
+		c.JNE(operand.LabelRef(loop))
+		c.Label(end)
+		c.VPSLLD(operand.Imm(mixLow), high, high)
+		c.VPADDD(high, low, low)
+		sums[i] = low
+	}
+	for i := range 2 {
+		a, b, t := sums[2*i], sums[2*i+1], y()
+		c.VPERM2I128(operand.Imm(0x20), b, a, t)
+		c.VPERM2I128(operand.Imm(0x31), b, a, a)
+		c.VPADDD(t, a, a)
+		c.VPADDD(half, a, a)
+		c.VPSRAD(operand.Imm(pixelFraction), a, a)
+	}
+	// Pixels 0 and 2 in the lower half, 1 and 3 in the upper one.
+	c.VPACKSSDW(sums[2], sums[0], sums[0])
+	c.VPACKUSWB(sums[0], sums[0], sums[0])
+	c.VEXTRACTI128(operand.Imm(1), sums[0], sums[1].AsX())
+	c.VPUNPCKLDQ(sums[1].AsX(), sums[0].AsX(), sums[0].AsX())
+	c.VPSHUFB(compact, sums[0].AsX(), sums[0].AsX())
+	c.VMOVDQU(sums[0].AsX(), operand.Mem{Base: dst})
+	c.ADDQ(operand.Imm(12), dst)
+	c.ADDQ(operand.Imm(16), offset)
+	c.SUBQ(operand.Imm(4), n)
 	c.JNE(operand.LabelRef("pixels"))
 	c.VZEROUPPER()
 	c.RET()

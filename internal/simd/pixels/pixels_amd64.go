@@ -6,12 +6,12 @@ package pixels
 func mixRowsAVX2(out, in *uint8, n, stride int, w *int32, taps int)
 
 //go:noescape
-func mixPixels3AVX2(dst, src *uint8, n int, start, count *int, w *int32, stride int)
+func mixPixels3AVX2(dst, src *uint8, n int, offset *int32, w *int16, quads int)
 
 func mixRows(out, in []uint8, n, stride int, w []int32) {
 	mixRowsAVX2(&out[0], &in[0], n, stride, &w[0], len(w))
 }
 
-func mixPixels(dst, src []uint8, n int, start, count []int, w []int32, stride int) {
-	mixPixels3AVX2(&dst[0], &src[0], n, &start[0], &count[0], &w[0], 4*stride)
+func mixPixels(dst, src []uint8, n int, offset []int32, w []int16, quads int) {
+	mixPixels3AVX2(&dst[0], &src[0], n, &offset[0], &w[0], quads)
 }

@@ -50,46 +50,157 @@ rows:
 	VZEROUPPER
 	RET
 
-// func mixPixels3AVX2(dst *uint8, src *uint8, n int, start *int, count *int, w *int32, stride int)
+// func mixPixels3AVX2(dst *uint8, src *uint8, n int, offset *int32, w *int16, quads int)
 // Requires: AVX, AVX2
-TEXT ·mixPixels3AVX2(SB), NOSPLIT, $0-56
+TEXT ·mixPixels3AVX2(SB), NOSPLIT, $0-48
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVQ         start+24(FP), BX
-	MOVQ         count+32(FP), SI
-	MOVQ         w+40(FP), DI
-	MOVQ         stride+48(FP), R8
-	MOVL         $0x00200000, R9
-	VMOVD        R9, X0
+	MOVQ         offset+24(FP), BX
+	MOVQ         w+32(FP), SI
+	MOVQ         quads+40(FP), DI
+	MOVL         $0x00200000, R8
+	VMOVD        R8, X0
 	VPBROADCASTD X0, Y0
+	VMOVDQU      pairs<>+0(SB), Y1
+	VMOVDQU      compact<>+0(SB), X2
 
 pixels:
-	MOVQ    (BX), R9
-	LEAQ    (R9)(R9*2), R9
-	ADDQ    CX, R9
-	MOVQ    (SI), R11
-	MOVQ    DI, R10
-	VMOVDQA X0, X1
+	MOVLQSX        (BX), R8
+	ADDQ           CX, R8
+	VBROADCASTI128 (R8), Y5
+	VPSHUFB        Y1, Y5, Y5
+	VPMADDWD       (SI), Y5, Y3
+	VPMADDWD       32(SI), Y5, Y4
+	ADDQ           $0x40, SI
+	MOVQ           DI, R9
+	DECQ           R9
+	JE             end0
 
-taps:
-	VPMOVZXBD    (R9), X2
-	VPBROADCASTD (R10), X3
-	VPMULLD      X3, X2, X2
-	VPADDD       X2, X1, X1
-	ADDQ         $0x03, R9
-	ADDQ         $0x04, R10
-	DECQ         R11
-	JNE          taps
-	VPSRAD       $0x16, X1, X1
-	VPACKSSDW    X1, X1, X1
-	VPACKUSWB    X1, X1, X1
-	VMOVD        X1, (AX)
-	ADDQ         $0x03, AX
-	ADDQ         $0x08, BX
-	ADDQ         $0x08, SI
-	ADDQ         R8, DI
-	DECQ         DX
+quad0:
+	ADDQ           $0x0c, R8
+	VBROADCASTI128 (R8), Y5
+	VPSHUFB        Y1, Y5, Y5
+	VPMADDWD       (SI), Y5, Y6
+	VPMADDWD       32(SI), Y5, Y5
+	ADDQ           $0x40, SI
+	VPADDD         Y6, Y3, Y3
+	VPADDD         Y5, Y4, Y4
+	DECQ           R9
+	JNE            quad0
+
+end0:
+	VPSLLD         $0x0b, Y3, Y3
+	VPADDD         Y3, Y4, Y4
+	MOVLQSX        4(BX), R8
+	ADDQ           CX, R8
+	VBROADCASTI128 (R8), Y6
+	VPSHUFB        Y1, Y6, Y6
+	VPMADDWD       (SI), Y6, Y3
+	VPMADDWD       32(SI), Y6, Y5
+	ADDQ           $0x40, SI
+	MOVQ           DI, R9
+	DECQ           R9
+	JE             end1
+
+quad1:
+	ADDQ           $0x0c, R8
+	VBROADCASTI128 (R8), Y6
+	VPSHUFB        Y1, Y6, Y6
+	VPMADDWD       (SI), Y6, Y7
+	VPMADDWD       32(SI), Y6, Y6
+	ADDQ           $0x40, SI
+	VPADDD         Y7, Y3, Y3
+	VPADDD         Y6, Y5, Y5
+	DECQ           R9
+	JNE            quad1
+
+end1:
+	VPSLLD         $0x0b, Y3, Y3
+	VPADDD         Y3, Y5, Y5
+	MOVLQSX        8(BX), R8
+	ADDQ           CX, R8
+	VBROADCASTI128 (R8), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPMADDWD       (SI), Y7, Y3
+	VPMADDWD       32(SI), Y7, Y6
+	ADDQ           $0x40, SI
+	MOVQ           DI, R9
+	DECQ           R9
+	JE             end2
+
+quad2:
+	ADDQ           $0x0c, R8
+	VBROADCASTI128 (R8), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPMADDWD       (SI), Y7, Y8
+	VPMADDWD       32(SI), Y7, Y7
+	ADDQ           $0x40, SI
+	VPADDD         Y8, Y3, Y3
+	VPADDD         Y7, Y6, Y6
+	DECQ           R9
+	JNE            quad2
+
+end2:
+	VPSLLD         $0x0b, Y3, Y3
+	VPADDD         Y3, Y6, Y6
+	MOVLQSX        12(BX), R8
+	ADDQ           CX, R8
+	VBROADCASTI128 (R8), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPMADDWD       (SI), Y8, Y3
+	VPMADDWD       32(SI), Y8, Y7
+	ADDQ           $0x40, SI
+	MOVQ           DI, R9
+	DECQ           R9
+	JE             end3
+
+quad3:
+	ADDQ           $0x0c, R8
+	VBROADCASTI128 (R8), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPMADDWD       (SI), Y8, Y9
+	VPMADDWD       32(SI), Y8, Y8
+	ADDQ           $0x40, SI
+	VPADDD         Y9, Y3, Y3
+	VPADDD         Y8, Y7, Y7
+	DECQ           R9
+	JNE            quad3
+
+end3:
+	VPSLLD       $0x0b, Y3, Y3
+	VPADDD       Y3, Y7, Y7
+	VPERM2I128   $0x20, Y5, Y4, Y3
+	VPERM2I128   $0x31, Y5, Y4, Y4
+	VPADDD       Y3, Y4, Y4
+	VPADDD       Y0, Y4, Y4
+	VPSRAD       $0x16, Y4, Y4
+	VPERM2I128   $0x20, Y7, Y6, Y3
+	VPERM2I128   $0x31, Y7, Y6, Y6
+	VPADDD       Y3, Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VPSRAD       $0x16, Y6, Y6
+	VPACKSSDW    Y6, Y4, Y4
+	VPACKUSWB    Y4, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VPUNPCKLDQ   X5, X4, X4
+	VPSHUFB      X2, X4, X4
+	VMOVDQU      X4, (AX)
+	ADDQ         $0x0c, AX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, DX
 	JNE          pixels
 	VZEROUPPER
 	RET
+
+DATA pairs<>+0(SB)/8, $0x8004800180038000
+DATA pairs<>+8(SB)/8, $0x8080808080058002
+DATA pairs<>+16(SB)/8, $0x800a800780098006
+DATA pairs<>+24(SB)/8, $0x80808080800b8008
+GLOBL pairs<>(SB), RODATA|NOPTR, $32
+
+DATA compact<>+0(SB)/8, $0x0908060504020100
+DATA compact<>+8(SB)/8, $0x808080800e0d0c0a
+DATA compact<>+16(SB)/8, $0x8080808080808080
+DATA compact<>+24(SB)/8, $0x8080808080808080
+GLOBL compact<>(SB), RODATA|NOPTR, $32

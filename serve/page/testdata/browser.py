@@ -383,6 +383,7 @@ def inputs(browser):
 
     page.route("**/v1/classify*", busy)
     give(page, "three.png")
+    expect(page.locator("#shown-title")).to_have_text("three.png")  # the bars before are of another picture
     expect(page.locator("#answer button.bar")).to_have_count(5)
     assert len(tries) >= 3, tries
     page.unroute("**/v1/classify*")
