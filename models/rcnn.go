@@ -112,7 +112,7 @@ func (m *RCNN) Pyramid() *PyramidBackbone { return m.Backbone }
 // Heads implements [Detector].
 func (m *RCNN) Heads() []Head {
 	const box, mask = "roi_heads.box_predictor", "roi_heads.mask_predictor"
-	heads := []Head{{Path: pyramidPath}, {Path: "rpn"}, {Path: "roi_heads.box_head"}, {Path: box, Last: box + ".cls_score"}}
+	heads := []Head{{Path: pyramidPath}, {Path: "rpn"}, {Path: "roi_heads.box_head"}, {Path: box, Last: box + ".cls_score", Boxes: box + ".bbox_pred"}}
 	if m.RoIHeads.MaskPredictor != nil {
 		heads = append(heads, Head{Path: "roi_heads.mask_head"}, Head{Path: mask, Last: mask + ".mask_fcn_logits"})
 	}

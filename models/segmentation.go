@@ -49,6 +49,9 @@ type Head struct {
 	// "classifier.4"; empty if that is in another head.
 	Last string
 	Aux  bool // an auxiliary classifier, for training
+	// Boxes is the path of the layer that computes the sides of a box for each class,
+	// which is replaced together with Last; empty for none.
+	Boxes string
 	// Outputs is the number of channels of Last for each class, the anchors of a
 	// position; 0 stands for 1.
 	Outputs int

@@ -6,7 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/weights"
 )
 
 // TestDetectKeysOfDetectors: a name of a detector becomes what the keys of the recipe
@@ -102,5 +105,51 @@ func TestNothingToEvaluate(t *testing.T) {
 	m := Metrics{Detection: &DetectionMetrics{Boxes: []float64{-1, -1}, Masks: []float64{-1, -1}}}
 	if got := m.text(); got != "box AP none, AP50 none, mask AP none" {
 		t.Error(got)
+	}
+}
+
+// TestBoxesBelongToClasses: for classes of other names, or in another order, the layers of
+// scores and of boxes are both new; else both are those of the file.
+func TestBoxesBelongToClasses(t *testing.T) {
+	splits := objectConfig(t, objectScenes(t, 2, 1, 1), "").Splits // Bag, Trouser
+	build := func(seed uint64) *models.Model {
+		net, err := models.New("fasterrcnn_resnet8-cifar_fpn", models.Classes(3), func(c *models.Config) {
+			c.Detection.Channels, c.Detection.BoxFeatures = 8, 8
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := nn.Init(net, seed); err != nil {
+			t.Fatal(err)
+		}
+		return net
+	}
+	const box, body = "roi_heads.box_predictor.", "roi_heads.box_head.fc6.weight"
+	for _, c := range []struct {
+		classes []string
+		kept    bool
+	}{
+		{[]string{background, "Bag", "Trouser"}, true},
+		{[]string{background, "Trouser", "Bag"}, false},
+		{[]string{background, "Bag", "Shirt"}, false},
+	} {
+		of, net := build(1), build(2)
+		file := nn.Values(of)
+		j := &job{rec: &Recipe{Detect: &DetectRecipe{}}, splits: splits}
+		if err := j.keepHead(net, &modelfile.Result{Model: of, File: &weights.File{Tensors: file, Meta: weights.Meta{Classes: c.classes}}}, "x"); err != nil {
+			t.Fatal(err)
+		}
+		got := nn.Values(net)
+		for _, layer := range []string{"cls_score.weight", "bbox_pred.weight"} {
+			if sameValues(got[box+layer], file[box+layer]) != c.kept {
+				t.Errorf("%q: %s is that of the file: %v, want %v", c.classes, layer, !c.kept, c.kept)
+			}
+		}
+		if !sameValues(got[body], file[body]) {
+			t.Errorf("%q: %s is not that of the file", c.classes, body)
+		}
+		if notes := strings.Join(j.notes, "\n"); c.kept != (notes == "") || !c.kept && !strings.Contains(notes, "boxes (roi_heads.box_predictor.bbox_pred)") {
+			t.Errorf("%q: %q", c.classes, notes)
+		}
 	}
 }

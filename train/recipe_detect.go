@@ -100,8 +100,14 @@ func (r *Recipe) validDetect() error {
 		return badKey("lr.gate", "is for classifiers, not for detectors")
 	case r.LR.Kind == Plateau:
 		return badKey("lr.schedule", "plateau follows the validation loss, which detectors do not have: take cosine, step or multistep")
-	case r.Loss.Kind != "" || r.Loss.LabelSmoothing != 0 || r.Loss.Dice != 0 || !r.Loss.ClassWeights.IsZero():
-		return badKey("loss", "a detector has its own losses: leave out loss")
+	case r.Loss.Kind != "":
+		return badKey("loss.name", "a detector has its own losses: leave it out")
+	case r.Loss.LabelSmoothing != 0:
+		return badKey("loss.label_smoothing", "a detector has its own losses: leave it out")
+	case r.Loss.Dice != 0:
+		return badKey("loss.dice", "a detector has its own losses: leave it out")
+	case !r.Loss.ClassWeights.IsZero():
+		return badKey("loss.class_weights", "a detector has its own losses, without weights of classes: leave it out")
 	case r.Finetune != nil && r.Finetune.WarmHead > 0:
 		return badKey("finetune.warm_head", "is for classifiers and segmentation networks")
 	}

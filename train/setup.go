@@ -381,10 +381,11 @@ func (j *job) keepHead(net *models.Model, r *modelfile.Result, model string) err
 		return fmt.Errorf("model %s has other classes than the %d of %s: to give it a new last layer, use --recipe finetune",
 			model, len(j.splits.Classes()), j.splits.Spec)
 	}
-	// Boxes have sides of each class: what a head has in another number is new, too.
+	// Boxes have sides of each class, which belong to its name; what else a head has in
+	// another number is new, too.
 	fresh := func(key string) bool {
 		p, t := want[key], f.Tensors[key]
-		return other && (inLast(key, heads) || inHeads(key, heads) && (t == nil || p != nil && !t.Shape().Equal(p.Shape)))
+		return other && (inLast(key, heads) || inBoxes(key, heads) || inHeads(key, heads) && (t == nil || p != nil && !t.Shape().Equal(p.Shape)))
 	}
 	state := map[string]*tensor.Tensor{}
 	for key, t := range f.Tensors {
@@ -408,7 +409,7 @@ func (j *job) keepHead(net *models.Model, r *modelfile.Result, model string) err
 	switch {
 	case other && j.rec.Detect != nil && r.NewHead: // of a classifier, as is noted
 	case other:
-		j.notes = append(j.notes, fmt.Sprintf("new last layer (%s) for %d classes", lastNames(heads), len(j.splits.Classes())))
+		j.notes = append(j.notes, fmt.Sprintf("new last layer (%s) for %d classes%s", lastNames(heads), len(j.splits.Classes()), boxNames(heads)))
 	}
 	return nil
 }

@@ -160,6 +160,26 @@ func inLast(name string, heads []models.Head) bool {
 	return false
 }
 
+// inBoxes reports whether a parameter lies in a layer of the boxes of each class.
+func inBoxes(name string, heads []models.Head) bool {
+	for _, h := range heads {
+		if h.Boxes != "" && inModule(name, h.Boxes) {
+			return true
+		}
+	}
+	return false
+}
+
+// boxNames names these layers for people.
+func boxNames(heads []models.Head) string {
+	for _, h := range heads {
+		if h.Boxes != "" {
+			return fmt.Sprintf(", and for their boxes (%s)", h.Boxes)
+		}
+	}
+	return ""
+}
+
 // lastNames names these layers for people.
 func lastNames(heads []models.Head) string {
 	names := ""

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/masks"
@@ -95,14 +96,38 @@ func openCOCO(files *data.Files, only string, opt Options) (*Splits, error) {
 		found := newFindings(part)
 		d := &Dataset{Categories: categories, classes: classes, files: files, decode: opt.imaging()}
 		f.link(d, found, locate, part)
+		if len(f.images) == 0 {
+			return nil, fmt.Errorf("%s: its list \"images\" is empty", f.name)
+		}
 		if len(d.Pictures) == 0 {
 			return nil, fmt.Errorf("%s: none of its %d pictures is there, such as %q", f.name, len(f.images), firstName(f))
 		}
+		f.inspectNames(found)
 		found.inspect(d)
 		s.Findings = append(s.Findings, found.sorted()...)
 		s.set(part, d)
 	}
 	return s.finish(opt)
+}
+
+// inspectNames adds what is wrong with the names of the categories.
+func (f *cocoFile) inspectNames(found *findings) {
+	ids := map[string]int64{}
+	for _, c := range f.categories {
+		name := strings.TrimSpace(string(c.Name))
+		first, twice := ids[name]
+		switch {
+		case name == "":
+			found.add(NoName, "%s, id %d", f.name, c.ID.n)
+			continue
+		case twice && first != c.ID.n:
+			found.add(SameName, "%s, ids %d and %d: %s", f.name, first, c.ID.n, name)
+		}
+		ids[name] = c.ID.n
+		if strings.ContainsRune(name, utf8.RuneError) {
+			found.add(BadName, "%s, id %d: %s", f.name, c.ID.n, name)
+		}
+	}
 }
 
 func firstName(f *cocoFile) string {
@@ -139,6 +164,9 @@ func (s *Splits) categories(by map[string]*cocoFile) (ids []int64, classes []str
 			}
 			n, ok := names[c.ID.n]
 			name := cmp.Or(strings.TrimSpace(string(c.Name)), fmt.Sprint(c.ID.n))
+			if ok && n != name && from[c.ID.n] == f.name {
+				return nil, nil, fmt.Errorf("%s: category %d is there twice, with the names %q and %q: give one of them another id", f.name, c.ID.n, n, name)
+			}
 			if ok && n != name {
 				return nil, nil, fmt.Errorf("%s: category %d has the name %q, but %q in %s: the parts need the same categories", f.name, c.ID.n, name, n, from[c.ID.n])
 			}
@@ -156,7 +184,13 @@ func (s *Splits) categories(by map[string]*cocoFile) (ids []int64, classes []str
 	}
 	slices.Sort(ids)
 	if len(ids) == 0 {
-		return nil, nil, fmt.Errorf("%w: the list of categories is empty", errNotCOCO)
+		var files []string
+		for _, part := range []string{"train", "val", "test"} {
+			if by[part] != nil {
+				files = append(files, by[part].name)
+			}
+		}
+		return nil, nil, fmt.Errorf("%s: the list of categories is empty or missing: list the classes in \"categories\", as {\"id\": 1, \"name\": \"car\"}", strings.Join(files, ", "))
 	}
 	for _, l := range lists[1:] {
 		if !slices.Equal(l, lists[0]) {

@@ -267,8 +267,9 @@ func (d *Dataset) ForTraining() (*Dataset, error) {
 				kept = append(kept, o)
 			}
 		}
-		p.Objects = kept
-		t.Pictures = append(t.Pictures, p)
+		if p.Objects = kept; len(kept) > 0 {
+			t.Pictures = append(t.Pictures, p)
+		}
 	}
 	return &t, nil
 }

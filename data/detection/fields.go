@@ -277,6 +277,9 @@ func parseRuns(b []byte) (*masks.RLE, error) {
 		if list, _, err = parseNumbers(v.Counts); err == nil {
 			counts := make([]uint32, len(list))
 			for i, c := range list {
+				if c < 0 || c > masks.MaxPixels {
+					return nil, fmt.Errorf("counts have %v, which is not a number of pixels from 0 to %d", c, masks.MaxPixels)
+				}
 				if counts[i] = uint32(c); float64(counts[i]) != c {
 					return nil, fmt.Errorf("counts have %v, which is not a whole number", c)
 				}

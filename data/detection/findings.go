@@ -34,6 +34,11 @@ const (
 	NoBox            Kind = "no_box"
 	ZeroArea         Kind = "zero_area_box"
 	Outside          Kind = "box_outside"
+	WhollyOutside    Kind = "box_wholly_outside"
+	SameName         Kind = "categories_of_one_name"
+	NoName           Kind = "category_without_name"
+	BadName          Kind = "category_name_not_utf8"
+	NoObjects        Kind = "no_objects"
 	BadPolygon       Kind = "bad_polygon"
 	MaskSize         Kind = "mask_of_another_size"
 	Crowd            Kind = "crowd"
@@ -58,6 +63,11 @@ var kinds = map[Kind]struct {
 	NoBox:            {"annotations with neither a box nor a mask, which were left out", true},
 	ZeroArea:         {"boxes without area, which training leaves out", true},
 	Outside:          {"boxes that reach more than a pixel outside of their picture, which training cuts", true},
+	WhollyOutside:    {"boxes that lie wholly outside of their picture, which training leaves out", true},
+	SameName:         {"categories of the name of another, which are classes of their own", true},
+	NoName:           {"categories without a name, whose number is taken", true},
+	BadName:          {"categories whose name is not UTF-8: write the file again as UTF-8", true},
+	NoObjects:        {"parts in which no picture has an object", true},
 	BadPolygon:       {"polygons of fewer than three corners or an odd number of coordinates, which were left out", false},
 	MaskSize:         {"masks of another size than their picture, which were left out", true},
 	BadMask:          {"pictures with a mask that cannot be drawn, where training stops", true},
@@ -117,9 +127,11 @@ func (f Finding) String() string {
 
 // inspect adds what can be seen in the objects of a part.
 func (f *findings) inspect(d *Dataset) {
+	objects := 0
 	for i := range d.Pictures {
 		p := &d.Pictures[i]
-		if len(p.Objects) == 0 {
+		objects += len(p.Objects)
+		if !slices.ContainsFunc(p.Objects, func(o Object) bool { return o.Crowd || p.counts(o) }) {
 			f.add(Empty, "%s", p.Name)
 		}
 		for _, o := range p.Objects {
@@ -129,9 +141,14 @@ func (f *findings) inspect(d *Dataset) {
 			if !(o.Box[2] > 0 && o.Box[3] > 0) {
 				f.add(ZeroArea, "%s, id %d: %v", p.Name, o.ID, o.Box)
 			}
-			if p.W > 0 && p.H > 0 && (o.Box[0] < -1 || o.Box[1] < -1 || o.Box[0]+o.Box[2] > float64(p.W)+1 || o.Box[1]+o.Box[3] > float64(p.H)+1) {
+			if p.outside(o.Box) {
+				f.add(WhollyOutside, "%s, id %d: %v in %d x %d pixels", p.Name, o.ID, o.Box, p.W, p.H)
+			} else if p.W > 0 && p.H > 0 && (o.Box[0] < -1 || o.Box[1] < -1 || o.Box[0]+o.Box[2] > float64(p.W)+1 || o.Box[1]+o.Box[3] > float64(p.H)+1) {
 				f.add(Outside, "%s, id %d: %v in %d x %d pixels", p.Name, o.ID, o.Box, p.W, p.H)
 			}
 		}
+	}
+	if objects == 0 {
+		f.add(NoObjects, "%d pictures", len(d.Pictures))
 	}
 }

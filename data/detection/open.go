@@ -294,11 +294,14 @@ func (p *Picture) counts(o Object) bool {
 // outside reports whether a box has nothing in common with the picture, if its size is
 // known.
 func (p *Picture) outside(b [4]float64) bool {
+	if !(b[2] > 0 && b[3] > 0) {
+		return false
+	}
 	if p.W <= 0 || p.H <= 0 {
 		return b[0]+b[2] <= 0 || b[1]+b[3] <= 0
 	}
 	c := clip(b, float64(p.W), float64(p.H))
-	return b[2] > 0 && b[3] > 0 && !(c[2] > 0 && c[3] > 0)
+	return !(c[2] > 0 && c[3] > 0)
 }
 
 func (s *Splits) set(name string, d *Dataset) {

@@ -27,6 +27,45 @@ func Write(path string, write func(w io.Writer) error) error {
 	return nil
 }
 
+// Check returns the error by which [Write] to path would fail at its start: there is no
+// such folder, it cannot be written to, or path is a folder. Nothing is left behind.
+func Check(path string) error {
+	if isStream(path) {
+		return nil
+	}
+	to, err := target(path)
+	if err == nil {
+		if info, statErr := os.Stat(to); statErr == nil && info.IsDir() {
+			err = errors.New("it is a folder")
+		} else {
+			err = CheckFolder(filepath.Dir(to))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
+}
+
+// CheckFolder returns the error by which a new file in the folder dir would fail.
+func CheckFolder(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no folder %s", dir)
+	case err != nil:
+		return plain(err)
+	case !info.IsDir():
+		return fmt.Errorf("%s is a file, not a folder", dir)
+	}
+	f, err := os.CreateTemp(dir, temporary("check")+"*")
+	if err != nil {
+		return fmt.Errorf("the folder %s cannot be written to: %w", dir, plain(err))
+	}
+	f.Close()
+	return plain(os.Remove(f.Name()))
+}
+
 // target returns where the links at path lead to, even if there is no file yet: a
 // link stays, and the file that it names is replaced.
 func target(path string) (string, error) {

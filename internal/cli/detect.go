@@ -44,7 +44,7 @@ file that PyTorch has exported of these, or a file that convert has made.
 
 --out FOLDER gets a file NAME-objects.png for each picture; for one picture, --out
 FILE.png is that file. --results FILE.json gets all objects in the form of COCO's
-results, with masks as run lengths. The image_id of a picture is the number that its
+results, with masks as run lengths; after Ctrl-C, those of the pictures that are done. The image_id of a picture is the number that its
 file's name consists of (000000000139.jpg is 139); if not all names are numbers, the
 pictures are numbered from 1. A file that is there is replaced only if it has such
 results: annotations are JSON, too.
@@ -73,7 +73,7 @@ done, and the exit code is 1.`,
 	return cmd
 }
 
-func (c *detectCommand) run(cmd *cobra.Command, args []string) error {
+func (c *detectCommand) run(cmd *cobra.Command, args []string) (err error) {
 	if !(c.threshold >= 0 && c.threshold <= 1) {
 		return usagef("--threshold is %v, must be between 0 and 1", c.threshold)
 	}
@@ -102,6 +102,10 @@ func (c *detectCommand) run(cmd *cobra.Command, args []string) error {
 	defer progress.Close()
 	var bad unreadable
 	ids, results, at := imageIDs(names), []cocoResult{}, 0
+	if c.results != "" {
+		saving.Store(true) // what is done is written when it is interrupted
+		defer func() { err = errors.Join(err, c.writeResults(results, at, len(names), err != nil)) }()
+	}
 	for d, err := range m.DetectAll(cmd.Context(), c.pictures(names)) {
 		if err != nil {
 			return err
@@ -114,13 +118,23 @@ func (c *detectCommand) run(cmd *cobra.Command, args []string) error {
 		results = append(results, found...)
 		at++
 	}
-	if c.results != "" {
-		err := atomicfile.Write(c.results, func(w io.Writer) error { return encodeJSON(w, results, "", true) })
-		if err != nil {
-			return fmt.Errorf("--results: %w", err)
-		}
-	}
 	return bad.err()
+}
+
+// writeResults writes the objects of the pictures that are done. cut tells that not all
+// are, or not all could be read.
+func (c *detectCommand) writeResults(results []cocoResult, done, of int, cut bool) error {
+	switch {
+	case done == 0:
+		c.note("nothing was written to %s: no picture was done", c.results)
+		return nil
+	case cut && done < of:
+		c.note("%s has the objects of the first %d of %d pictures", c.results, done, of)
+	}
+	if err := atomicfile.Write(c.results, func(w io.Writer) error { return encodeJSON(w, results, "", true) }); err != nil {
+		return fmt.Errorf("--results: %w", err)
+	}
+	return nil
 }
 
 // checkResults returns an error if a file is there that is not a list of results, of
@@ -248,7 +262,7 @@ func (c *detectCommand) one(d *resnet.Detections, id int64, bad *unreadable, sin
 	}
 	c.printf("%s, %d×%d\n", line.Image, line.Width, line.Height)
 	if len(line.Objects) == 0 {
-		c.printf("no object with a score of %v or more\n", c.threshold)
+		c.printf("no object found with a score of %v or more\n", c.threshold)
 		return results, nil
 	}
 	t := term.NewTable("class", ">score", ">x", ">y", ">width", ">height")

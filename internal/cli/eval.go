@@ -20,6 +20,7 @@ type evalCommand struct {
 	*app
 	modelFlags
 	labeledData
+	changed   func(flag string) bool // it was given
 	reference bool
 	flip      bool
 	worst     int
@@ -62,7 +63,13 @@ has all detections in the form of COCO's results.`,
   resnet eval -m fcn_resnet50@fcn_resnet50_coco.pth --data voc:VOCdevkit
   resnet eval -m retinanet_resnet50_fpn@retinanet_resnet50_fpn_coco.pth --data coco:coco --split val`,
 		Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := c.run(cmd.Context())
+			if written := strings.TrimSpace(c.outDir + " " + c.csv); written != "" && err != nil && cmd.Context().Err() != nil {
+				c.note("nothing was written to %s", written)
+			}
+			return err
+		},
 	}
 	c.add(cmd, 128)
 	c.addData(cmd, "part of the data: train, val or test", []string{"train", "val", "test"}, "the validation part")
@@ -70,6 +77,7 @@ has all detections in the form of COCO's results.`,
 	c.normEps.add(cmd)
 	c.addOrientation(cmd)
 	f := cmd.Flags()
+	c.changed = f.Changed
 	f.BoolVar(&c.flip, "tta", false, "test-time augmentation: average the logits of the picture and its mirror image")
 	f.BoolVar(&c.reference, "reference", false, "also write the distribution of the model's answers to up to 2,000 of the pictures into the model file, for resnet serve --drift")
 	f.IntVar(&c.worst, "worst", 10, "number of wrong answers to list, by highest loss")
@@ -148,6 +156,14 @@ func (c *evalCommand) run(ctx context.Context) error {
 	if m.Task() == models.Segmentation {
 		return usagef("%s is a segmentation network, which is measured on pictures with masks: name data of kind masks, voc or coco, not %s", m.Name(), splits.Spec)
 	}
+	if ds.MultiLabel() {
+		err = c.refuse("data of several labels per picture", "worst")
+	} else {
+		err = c.refuse("data of one label per picture", "threshold")
+	}
+	if err != nil {
+		return err
+	}
 	r, err := c.evaluate(ctx, m, ds, splits.Spec)
 	if err != nil {
 		return err
@@ -175,6 +191,17 @@ func (c *evalCommand) run(ctx context.Context) error {
 		return c.printMulti(e)
 	}
 	return c.printSingle(e)
+}
+
+// refuse returns an error if a flag was given that what is measured does not use.
+func (c *evalCommand) refuse(what string, flags ...string) error {
+	for _, name := range flags {
+		if c.changed(name) {
+			return usagef("--%s is for %s, and this is %s: leave it out", name,
+				map[string]string{"threshold": "pictures with several labels", "worst": "pictures with one label each"}[name], what)
+		}
+	}
+	return nil
 }
 
 // knowsSample reports whether a model has the classes of the sample inside the program.

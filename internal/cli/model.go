@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -156,6 +157,9 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if names := m.Classes(); f.classes != "" && !slices.Equal(names, opt.Weights.Classes) {
+		return nil, usagef("--classes %s names the classes of a model without names, but %s has names, such as %q: leave it out", f.classes, m.Name(), names[len(names)-1])
 	}
 	for _, n := range m.Notes() {
 		a.note("%s: %s", f.model, n)
