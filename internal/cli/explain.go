@@ -27,7 +27,7 @@ type explainCommand struct {
 	modelFlags
 	method, layer string
 	class         []string
-	boxes         []int
+	boxes         objectNumbers
 	top           int
 	patch, stride int
 	out, raw      string
@@ -91,7 +91,7 @@ A heat map shows what the class's score depends on, not whether the class is rig
 	f.StringVar(&c.method, "method", string(explain.GradCAM), strings.Join(methodNames(), ", "))
 	f.StringVar(&c.layer, "layer", "", "module whose output is explained (default: the last one with height and width; for guided and saliency the image)")
 	f.StringArrayVar(&c.class, "class", nil, "class by name or number; may be repeated (default: the most probable)")
-	f.IntSliceVar(&c.boxes, "box", nil, "of a detector: number of the object, 1 for the best; several as 1,2,5")
+	f.Var(&c.boxes, "box", "of a detector: number of the object, 1 for the best; several as 1,2,5")
 	f.IntVar(&c.top, "top", 1, "without --class and --box: number of most probable classes, or of objects")
 	f.IntVar(&c.patch, "patch", 0, "occlusion: side of the patch in the network's pixels (default: a seventh of the input)")
 	f.IntVar(&c.stride, "stride", 0, "occlusion: step of the patch (default: a quarter of the patch)")
@@ -415,4 +415,27 @@ func listLayers(a *app, m *resnet.Model) error {
 	}
 	_, err = t.WriteTo(a.out)
 	return err
+}
+
+// objectNumbers is the value of --box.
+type objectNumbers []int
+
+// String implements pflag.Value.
+func (n *objectNumbers) String() string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint([]int(*n)), " ", ","), "[]")
+}
+
+// Type implements pflag.Value.
+func (*objectNumbers) Type() string { return "numbers" }
+
+// Set adds the numbers of a list, with or without spaces.
+func (n *objectNumbers) Set(s string) error {
+	for item := range strings.SplitSeq(s, ",") {
+		k, err := strconv.Atoi(strings.TrimSpace(item))
+		if err != nil {
+			return fmt.Errorf("%q is not the number of an object, such as 1 or 1,2,5", strings.TrimSpace(item))
+		}
+		*n = append(*n, k)
+	}
+	return nil
 }

@@ -109,3 +109,14 @@ func TestFlagsAreUsed(t *testing.T) {
 	}
 	done(t, "detect", "-m", model, "--classes", names, picture)
 }
+
+// TestObjectNumbers: --box takes lists with spaces, and names what is no number.
+func TestObjectNumbers(t *testing.T) {
+	var n objectNumbers
+	if err := n.Set("1, 2 ,5"); err != nil || n.String() != "1,2,5" {
+		t.Errorf("%v, %v", n, err)
+	}
+	if err := n.Set("x"); err == nil || !strings.Contains(err.Error(), `"x" is not the number of an object`) {
+		t.Error(err)
+	}
+}
