@@ -198,6 +198,9 @@ func TestEvalOfDetectors(t *testing.T) {
 	if err != nil || len(all) == 0 || all[0].Segmentation == nil {
 		t.Errorf("%d results, %v", len(all), err)
 	}
+	if text := done(t, "eval", "-m", model, "-d", "coco:"+dir, "--split", "valid"); !strings.Contains(text, "(val)") {
+		t.Errorf("--split valid\n%s", text)
+	}
 	for want, args := range map[string][]string{
 		"pictures with boxes": {"eval", "-m", model, "-d", "folder:" + dir},
 		"--tta":               {"eval", "-m", model, "-d", "coco:" + dir, "--tta"},

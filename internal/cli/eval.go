@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -103,6 +104,9 @@ type evaluation struct {
 }
 
 func (c *evalCommand) run(ctx context.Context) error {
+	if slices.Contains([]string{"valid", "validation"}, c.split) { // as folders and other programs call it
+		c.split = "val"
+	}
 	if c.worst < 0 {
 		return usagef("--worst %d is below 0, must not be negative", c.worst)
 	}
