@@ -270,8 +270,8 @@ func assemble(name string, r *modelfile.Result, vars *engine.Vars, opt Options) 
 	case opt.Weights.Preprocess != nil:
 		m.prep = *opt.Weights.Preprocess
 	default:
-		return nil, fmt.Errorf("resnet: %s does not say how pictures become inputs; name a preprocessing (%s)",
-			name, strings.Join(data.PresetNames(), ", "))
+		return nil, fmt.Errorf("resnet: %s, a model for %s, does not say how pictures become inputs; name a preprocessing (--preprocess or WeightsOnly.Preprocess: %s)",
+			name, m.task, strings.Join(data.PresetNames(), ", "))
 	}
 	if r.FixedSize && m.task == models.Segmentation { // the mask is of the whole picture
 		m.prep.Width, m.prep.Height, m.prep.Resize, m.prep.Squash = r.Input[2], r.Input[1], 0, true

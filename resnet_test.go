@@ -357,7 +357,7 @@ func TestOpenErrors(t *testing.T) {
 		{"resnet18", Options{}, "a network without weights"},
 		{"resnet20-cifar@" + dir + "/none", Options{}, "none"},
 		{bare, Options{}, "does not say which network"},
-		{"resnet20-cifar@" + bare, Options{}, "does not say how pictures become inputs"},
+		{"resnet20-cifar@" + bare, Options{}, "a model for classification, does not say how pictures become inputs"},
 		{"resnet20-cifar@" + bare, Options{Weights: WeightsOnly{Preprocess: &prep, Classes: letters[:3]}}, "has 10 classes, but there are names for 3"},
 		{"resnet32-cifar@" + bare, Options{Weights: WeightsOnly{Preprocess: &prep}}, "layer1.3"},
 		{filledFile(t, nil), Options{Weights: WeightsOnly{Preprocess: &prep}}, "has its own preprocessing"},

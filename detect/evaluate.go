@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/detection"
@@ -49,7 +50,11 @@ func (d *Detector) Evaluate(ctx context.Context, ds *detection.Dataset, classes 
 		category[c] = ds.Categories[k]
 	}
 	if len(category) == 0 {
-		return nil, fmt.Errorf("detect: the detector knows none of the classes %q: their names must be those of its own, such as %q", ds.Classes(), classes[:min(len(classes), 5)])
+		names := classes[min(classesFrom, len(classes)):]
+		if !slices.ContainsFunc(names, func(name string) bool { _, err := strconv.Atoi(name); return err != nil }) {
+			return nil, fmt.Errorf("detect: the detector's classes have only numbers for names, so none of them is one of %q: give it the names of its classes, such as by --classes FILE", ds.Classes())
+		}
+		return nil, fmt.Errorf("detect: the detector knows none of the classes %q: their names must be those of its own, such as %q", ds.Classes(), names[:min(len(names), 5)])
 	}
 	var good []int
 	var img imaging.Image

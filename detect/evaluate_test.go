@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/resnet-go/resnet/boxes"
@@ -69,6 +70,9 @@ func TestEvaluate(t *testing.T) {
 		}
 	}
 	d := &Detector{prep: detection.Standard(), finder: &oracle{ds, w, h, []int{0, 1}}}
+	if _, err := d.Evaluate(t.Context(), ds, []string{"0", "1", "2"}, EvaluateOptions{}); err == nil || !strings.Contains(err.Error(), "only numbers") {
+		t.Errorf("classes without names: %v", err)
+	}
 	if _, err := d.Evaluate(t.Context(), ds, []string{"a", "b"}, EvaluateOptions{}); err == nil {
 		t.Error("a detector without any of the classes is no error")
 	}

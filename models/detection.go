@@ -280,6 +280,9 @@ func detectionOptions(name string) (opts []Option, ok bool, err error) {
 				return nil, true, fmt.Errorf("models: unknown model %q: the name of a detector ends in %s or %s", name, detectionSuffix, detectionSuffixV2)
 			}
 		}
+		if strings.Contains(base, "mobilenet") {
+			return nil, true, fmt.Errorf("models: unknown model %q: detectors on a MobileNet are not supported, only those on residual networks, such as %sresnet50%s", name, k.prefix, detectionSuffix)
+		}
 		if _, nested, _ := detectionOptions(base); nested {
 			return nil, true, fmt.Errorf("models: unknown model %q: %q is a detector already", name, base)
 		}
@@ -288,6 +291,11 @@ func detectionOptions(name string) (opts []Option, ok bool, err error) {
 			return nil, true, err
 		}
 		return append(slices.Clone(opts), k.apply(v2)), true, nil
+	}
+	for _, kind := range []string{"ssd", "fcos", "yolo", "keypointrcnn"} {
+		if strings.HasPrefix(name, kind) {
+			return nil, true, fmt.Errorf("models: unknown model %q: detectors of this kind are not supported, only RetinaNet, Faster and Mask R-CNN on residual networks", name)
+		}
 	}
 	return nil, false, nil
 }

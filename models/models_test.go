@@ -16,15 +16,17 @@ import (
 
 func TestUnknownNamesSuggest(t *testing.T) {
 	for name, want := range map[string]string{
-		"resent18":        `did you mean "resnet18"`,
-		"resnet20cifar":   `did you mean "resnet20-cifar"`,
-		"resnet21-cifar":  "6n+2, such as 20 or 26",
-		"plain1-cifar":    "6n+2",
-		"resnet-5-cifar":  "6n+2",
-		"vgg16":           "known are",
-		"":                "known are",
-		"resnetxx-cifar":  "unknown model",
-		"wide_resnet50_3": `did you mean "wide_resnet50_2"`,
+		"resent18":                          `did you mean "resnet18"`,
+		"resnet20cifar":                     `did you mean "resnet20-cifar"`,
+		"resnet21-cifar":                    "6n+2, such as 20 or 26",
+		"plain1-cifar":                      "6n+2",
+		"resnet-5-cifar":                    "6n+2",
+		"vgg16":                             "known are",
+		"":                                  "known are",
+		"resnetxx-cifar":                    "unknown model",
+		"ssd300_vgg16":                      "not supported",
+		"fasterrcnn_mobilenet_v3_large_fpn": "detectors on a MobileNet are not supported",
+		"wide_resnet50_3":                   `did you mean "wide_resnet50_2"`,
 	} {
 		if _, err := New(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("New(%q): %v, want it to say %q", name, err, want)

@@ -36,7 +36,10 @@ func backbone(t testing.TB) *resnet.Model {
 // of the protocol, as the model does.
 func TestBackbone(t *testing.T) {
 	m := backbone(t)
-	_, web := start(t, Options{Models: []Source{Of("spine", m)}})
+	s, web := start(t, Options{Models: []Source{Of("spine", m)}})
+	if got := s.PictureCall(); got != "/v1/embed" {
+		t.Errorf("pictures go to %q", got)
+	}
 	files := [][]byte{picturePNG(t, 1, 20, 41), picturePNG(t, 2, 50, 33)}
 	var want []float32
 	for _, f := range files {

@@ -269,6 +269,17 @@ func each(n int, f func(i int) error) error {
 // callOf is the call for pictures of each task.
 var callOf = map[models.Task]string{models.Classification: "/v1/classify", models.Features: "/v1/embed", models.Detection: "/v1/detect", models.Segmentation: "/v1/segment"}
 
+// PictureCall returns the path of the call at /v1 that the first model that is ready
+// answers, such as "/v1/detect", and "" if none is ready.
+func (s *Server) PictureCall() string {
+	for _, v := range s.versions() {
+		if v.instance != nil {
+			return callOf[v.instance.model.Task()]
+		}
+	}
+	return ""
+}
+
 // purpose is the tasks of models that can answer a call; the first is what it is for.
 type purpose []models.Task
 

@@ -207,7 +207,7 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 	if c.watch > 0 {
 		go s.Watch(cmd.Context(), c.watch)
 	}
-	c.listen.Listening = func(at net.Addr) { c.announce(at, time.Since(began)) }
+	c.listen.Listening = func(at net.Addr) { c.announce(at, time.Since(began), s.PictureCall()) }
 	return s.ListenAndServe(cmd.Context(), c.listen)
 }
 
@@ -258,7 +258,8 @@ type servedModel struct {
 	Version string `json:"version"`
 }
 
-func (c *serveCommand) announce(at net.Addr, took time.Duration) {
+// announce prints where the server is; call is the one to try it by.
+func (c *serveCommand) announce(at net.Addr, took time.Duration, call string) {
 	line := servingLine{Address: at.String(), URL: c.url(at), Seconds: took.Seconds()}
 	var names []string
 	for _, src := range c.serveOption.Models {
@@ -270,7 +271,9 @@ func (c *serveCommand) announce(at net.Addr, took time.Duration) {
 		return
 	}
 	c.printf("serving %s at %s (models opened in %.2f s)\n", strings.Join(names, ", "), line.URL, line.Seconds)
-	c.note("try: curl --data-binary @photo.jpg %s/v1/classify", line.URL)
+	if call != "" {
+		c.note("try: curl --data-binary @photo.jpg %s%s", line.URL, call)
+	}
 	if c.page {
 		c.note("or open %s in a browser", line.URL)
 	}

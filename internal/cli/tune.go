@@ -58,6 +58,7 @@ type tuneCommand struct {
 	size    int
 	seconds float64
 	dry     bool
+	chosen  bool // --batch is given
 }
 
 func (a *app) tuneCommand() *cobra.Command {
@@ -86,10 +87,13 @@ of 16 and of powers of two below, eval of 128.`,
   resnet tune runs/photos/best.safetensors --batch 1,8 --threads 1,2
   RESNET_TUNING=tuning.json resnet tune model.onnx --batch 1`,
 		Args: atLeast(1, "a model"),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c.chosen = cmd.Flags().Changed("batch")
+			return c.run(cmd.Context(), args)
+		},
 	}
 	f := cmd.Flags()
-	f.IntSliceVar(&c.batches, "batch", []int{1, 16}, "pictures per step")
+	f.IntSliceVar(&c.batches, "batch", []int{1, 16}, "pictures per step; of a detector 1")
 	f.IntSliceVar(&c.threads, "threads", []int{runtime.NumCPU()}, "threads to use")
 	f.IntVar(&c.size, "size", 0, "height and width of the input (default: the network's own)")
 	f.Float64Var(&c.seconds, "seconds", 5, "time to measure one network for one batch and number of threads")
@@ -128,6 +132,10 @@ func (c *tuneCommand) run(ctx context.Context, names []string) error {
 				cfg := bench.Config{Model: name, Mode: bench.Infer, Batch: batch, Threads: threads, Size: c.size}
 				c.note("%s …", cfg)
 				t, err := bench.Tune(ctx, cfg, c.seconds)
+				if errors.Is(err, bench.ErrOnePicture) && !c.chosen {
+					c.note("left out: %v", err)
+					continue
+				}
 				if err != nil {
 					return err
 				}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -67,13 +68,16 @@ func (n *network) logits() ([]float32, error) {
 // detector reports whether the network finds objects.
 func (n *network) detector() bool { return n.model != nil && n.model.Detector != nil }
 
+// ErrOnePicture is wrapped by errors for a larger batch of a detector.
+var ErrOnePicture = errors.New("the inference of a detector is measured with a batch of 1")
+
 // checkDetector returns an error for what is not measured of detectors.
 func (n *network) checkDetector() error {
 	if !n.detector() {
 		return nil
 	}
 	if n.cfg.Mode == Infer && n.cfg.Batch != 1 {
-		return fmt.Errorf("bench: %s is a detector, whose inference is measured with a batch of 1", n.cfg.Model)
+		return fmt.Errorf("bench: %s: %w", n.cfg.Model, ErrOnePicture)
 	}
 	if n.input.Shape[1] != 3 {
 		return fmt.Errorf("bench: %s takes %d channels, a detector of pictures must take 3", n.cfg.Model, n.input.Shape[1])

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -67,6 +68,9 @@ func TestDetectors(t *testing.T) {
 		}
 		if err := n.spread(); err != nil {
 			t.Fatal(err)
+		}
+		if _, err := Tune(t.Context(), Config{Model: path, Mode: Infer, Batch: 16, Threads: 1}, 0.1); !errors.Is(err, ErrOnePicture) {
+			t.Errorf("tuning a batch of 16: the error is %v", err)
 		}
 		for want, bad := range map[string]Config{
 			"batch": {Model: path, Mode: Infer, Batch: 2, Threads: 1},
