@@ -128,6 +128,9 @@ func TestLikeImageJPEG(t *testing.T) {
 	for name, data := range files(t) {
 		var fresh Decoder
 		for _, d := range []*Decoder{&fresh, &used, &used} {
+			if name == "video-001.progressive.truncated.jpeg" {
+				continue // image/jpeg does not smooth what missing scans leave coarse
+			}
 			if err := likeStandard(d, data); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
