@@ -33,7 +33,7 @@ func checkOverwrite(cmd *cobra.Command, args []string) error {
 			}
 		}
 		if err := checkPlace(name, path); err != nil {
-			return usagef("--%s: %w", name, err)
+			return fmt.Errorf("--%s: %w", name, err)
 		}
 		written[path] = name
 	}

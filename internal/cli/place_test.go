@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestPlacesAreCheckedFirst: a folder that is not there, or a file in its place, is a
-// usage error before a model is opened.
+// TestPlacesAreCheckedFirst: a folder that is not there, or a file in its place, is an
+// error before a model is opened.
 func TestPlacesAreCheckedFirst(t *testing.T) {
 	dir := t.TempDir()
 	picture, file := filepath.Join(dir, "x.png"), filepath.Join(dir, "file")
@@ -34,7 +34,7 @@ func TestPlacesAreCheckedFirst(t *testing.T) {
 		{"eval", "-m", model, "-d", "folder:" + dir, "-o", filepath.Join(file, "report")},
 		{"explain", "-m", model, picture, "-o", filepath.Join(none, "e.png")},
 	} {
-		if code, _, errs := cli(t, c...); code != exitUsage || !strings.Contains(errs, "there is no folder "+none) && !strings.Contains(errs, "not a folder") {
+		if code, _, errs := cli(t, c...); code != exitFailed || !strings.Contains(errs, "there is no folder "+none) && !strings.Contains(errs, "not a folder") {
 			t.Errorf("%q: code %d, %s", c, code, errs)
 		}
 	}
