@@ -164,11 +164,11 @@ Ctrl-C).`,
 			if a.threads < 0 {
 				return usagef("--threads %d is below 0 (0 means one per CPU)", a.threads)
 			}
+			a.running = true // a place that cannot be written is no mistake in the command line
 			if err := checkOverwrite(cmd, args); err != nil {
 				return err
 			}
 			resnet.SetMaxMemory(int64(a.memory))
-			a.running = true
 			return nil
 		},
 	}
