@@ -44,21 +44,27 @@ func Folds(ds Dataset, k int, seed uint64) []*Splits {
 	return splits
 }
 
-// drawn returns the samples of each class in the order of a draw that depends on the
-// seed and the samples' names.
+// drawn is Draw of the samples of ds, whose class is their first label.
 func drawn(ds Dataset, seed uint64) [][]int {
+	return Draw(ds.Len(), func(i int) int {
+		if l := ds.Labels(i); len(l) > 0 {
+			return l[0]
+		}
+		return -1
+	}, ds.Name, seed)
+}
+
+// Draw returns the indices of n samples class by class, in the order of the classes, and
+// those of a class in the order of a draw that depends on the seed and the samples' names.
+func Draw(n int, class func(i int) int, name func(i int) string, seed uint64) [][]int {
 	type member struct {
 		index int
 		key   [32]byte
 	}
 	byClass := make(map[int][]member)
-	for i := range ds.Len() {
-		class := -1
-		if l := ds.Labels(i); len(l) > 0 {
-			class = l[0]
-		}
+	for i := range n {
 		text := binary.LittleEndian.AppendUint64(nil, seed)
-		byClass[class] = append(byClass[class], member{i, sha256.Sum256(append(text, ds.Name(i)...))})
+		byClass[class(i)] = append(byClass[class(i)], member{i, sha256.Sum256(append(text, name(i)...))})
 	}
 	var all [][]int
 	for _, class := range slices.Sorted(maps.Keys(byClass)) {

@@ -1,8 +1,6 @@
 package detection
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"io/fs"
 	"os"
@@ -238,50 +236,30 @@ func (s *Splits) finish(opt Options) (*Splits, error) {
 // one picture with objects where there are two, since nothing can be measured without;
 // and that share of the pictures without objects.
 func (d *Dataset) heldOut(share float64, seed uint64) []bool {
-	type member struct {
-		key   [32]byte
-		index int
-	}
 	const none = -1 // the class of pictures without objects
-	groups := map[int][]member{}
-	with := 0
-	for i := range d.Pictures {
-		class := none
+	class := func(i int) int {
 		if at := slices.IndexFunc(d.Pictures[i].Objects, d.Pictures[i].counts); at >= 0 {
-			class = d.Pictures[i].Objects[at].Class
-			with++
+			return d.Pictures[i].Objects[at].Class
 		}
-		// The order depends on the seed and the names alone, so that most pictures stay
-		// where they are when others are added.
-		groups[class] = append(groups[class], member{sha256.Sum256(append(binary.LittleEndian.AppendUint64(nil, seed), d.Name(i)...)), i})
+		return none
 	}
 	held := make([]bool, d.Len())
-	some, first := false, member{index: none}
-	for class, all := range groups {
-		slices.SortFunc(all, func(a, b member) int {
-			if c := slices.Compare(a.key[:], b.key[:]); c != 0 {
-				return c
-			}
-			return a.index - b.index
-		})
-		n := int(share*float64(len(all)) + 0.5)
-		if class != none {
+	with, some := 0, false
+	for _, all := range data.Draw(d.Len(), class, d.Name, seed) {
+		n, objects := int(share*float64(len(all))+0.5), class(all[0]) != none
+		if objects {
 			n = max(n, 1)
-			if c := slices.Compare(all[0].key[:], first.key[:]); first.index == none || c < 0 || c == 0 && all[0].index < first.index {
-				first = all[0]
-			}
+			with += len(all)
 		}
 		n = min(n, len(all)-1)
-		for _, m := range all[:n] {
-			held[m.index] = true
+		for _, i := range all[:n] {
+			held[i] = true
 		}
-		some = some || class != none && n > 0
+		some = some || objects && n > 0
 	}
-	switch {
-	case !some && with > 1: // each class is in one picture
-		held[first.index] = true
-	case with == 0 && !slices.Contains(held, true):
-		held[groups[none][0].index] = true
+	if !some && with > 1 || with == 0 && !slices.Contains(held, true) { // each class is in one picture, or there is none
+		groups := data.Draw(d.Len(), func(i int) int { return min(class(i), 0) }, d.Name, seed) // with objects last
+		held[groups[len(groups)-1][0]] = true
 	}
 	return held
 }

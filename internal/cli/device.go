@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -82,12 +83,8 @@ func (f *deviceFlags) open(a *app, exact bool) (*engine.Device, error) {
 			return nil, usagef("--device %q: the number of a device must be a whole number from 0, as in gpu:1", f.name)
 		}
 	}
-	known := false
-	for _, k := range deviceKinds {
-		known = known || k == kind
-	}
 	switch {
-	case !known:
+	case !slices.Contains(deviceKinds, kind):
 		return nil, usagef("--device %q is none of gpu, gpu:N, tpu, tpu:N, cpu", f.name)
 	case a.engines.Device == nil:
 		return nil, usagef("--device %s: this program computes on the processor alone, because it is static and loads no libraries. The program resnet-gpu has the same commands with devices: in the source tree, cd pjrt && go build ./cmd/resnet-gpu; the plugin for the device comes with pip install \"jax[cuda13]\", see docs/gpu.md", f.name)

@@ -119,7 +119,11 @@ func (n *network) given() []float32 {
 
 // detection makes the step of a detector.
 func (n *network) detection() (*step, error) {
-	r, err := infer.New(n.module, nil, infer.Options{Threads: n.cfg.Threads, Exact: n.cfg.Exact, Tuning: n.cfg.Tuning})
+	opt, err := n.options(n.cfg.Tuning)
+	if err != nil {
+		return nil, err
+	}
+	r, err := infer.New(n.module, nil, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -132,13 +136,16 @@ func (n *network) detection() (*step, error) {
 		_, err := d.Detect(context.Background(), m)
 		return err
 	}
-	return &step{run, func() ([]float32, error) {
-		x, h, w, err := d.Input(m)
-		if err != nil {
-			return nil, err
-		}
-		return n.anchorLogits(r, x, h, w)
-	}}, nil
+	return &step{run, func() ([]float32, error) { return n.logitsOf(d, r, m) }}, nil
+}
+
+// logitsOf computes the logits of a picture's anchors.
+func (n *network) logitsOf(d *detect.Detector, r *infer.Runner, m *imaging.Image) ([]float32, error) {
+	x, h, w, err := d.Input(m)
+	if err != nil {
+		return nil, err
+	}
+	return n.anchorLogits(r, x, h, w)
 }
 
 // anchorLogits computes the logits of all anchors, level by level, of an input of which

@@ -28,7 +28,10 @@ func (n *network) detectorTraining() (*step, error) {
 			}
 		}
 	}
-	opt := infer.Options{Threads: n.cfg.Threads, Exact: n.cfg.Exact, Tuning: n.cfg.Tuning}
+	opt, err := n.options(n.cfg.Tuning)
+	if err != nil {
+		return nil, err
+	}
 	r, err := infer.New(n.module, nil, opt)
 	if err != nil {
 		return nil, err
@@ -57,13 +60,7 @@ func (n *network) detectorTraining() (*step, error) {
 		}
 		return err
 	}
-	return &step{run, func() ([]float32, error) {
-		x, h, w, err := d.Input(pictureOf(n.input))
-		if err != nil {
-			return nil, err
-		}
-		return n.anchorLogits(r, x, h, w)
-	}}, nil
+	return &step{run, func() ([]float32, error) { return n.logitsOf(d, r, pictureOf(n.input)) }}, nil
 }
 
 // objects returns a batch of random pictures, each with objects on a grid.

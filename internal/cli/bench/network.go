@@ -121,6 +121,15 @@ func (n *network) quantized() (bool, error) {
 	return slices.ContainsFunc(t.Graph.Nodes, func(n *graph.Node) bool { _, ok := n.Op.(graph.QuantizeLinear); return ok }), nil
 }
 
+// options returns how the network is computed; by chooses the algorithms.
+func (n *network) options(by engine.Tuning) (infer.Options, error) {
+	bf16, err := engine.ParseBF16(n.cfg.BF16)
+	if err != nil {
+		return infer.Options{}, fmt.Errorf("bench: %w", err)
+	}
+	return infer.Options{Threads: n.cfg.Threads, Exact: n.cfg.Exact, BF16: bf16, Tuning: by, Device: n.cfg.On}, nil
+}
+
 // compile makes a step of the network on a fixed random batch; by chooses the
 // algorithms. From then on the engine alone has the network's values, so that
 // training holds them once.
@@ -134,11 +143,10 @@ func (n *network) compile(by engine.Tuning) (*infer.Call, error) {
 			e.Param.Value = nil
 		}
 	}
-	bf16, err := engine.ParseBF16(n.cfg.BF16)
+	opt, err := n.options(by)
 	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
+		return nil, err
 	}
-	opt := infer.Options{Threads: n.cfg.Threads, Exact: n.cfg.Exact, BF16: bf16, Tuning: by, Device: n.cfg.On}
 	if n.cfg.Mode == Train {
 		return n.training(opt)
 	}
