@@ -110,7 +110,12 @@ func winogradCandidate(c Conv, m int, w Want, flops int64, panels func() *Packin
 	if err := check(); err != nil {
 		return k, err
 	}
-	weights, cycles := c.winogradWeights(m)
+	weights, cycles := c.winogradWeights(m, nil)
+	if one := c; w.BatchInvariant && c.N > 1 {
+		one.N = 1
+		alone, _ := one.winogradWeights(m, nil)
+		weights, cycles = c.winogradWeights(m, func(way winogradWeights) bool { return c.sumsEqual(way, alone) })
+	}
 	if weights == storedWeights && !(w.Op == Forward && w.ConstantWeights) {
 		cycles += float64(isa.CeilDiv(c.K, isa.PanelWidth)*c.C) * cyclesPerWeights
 	}
@@ -122,9 +127,15 @@ func winogradCandidate(c Conv, m int, w Want, flops int64, panels func() *Packin
 // errExact is why the direct algorithm alone is a candidate.
 var errExact = errors.New("convolution: Winograd rounds differently from the sum of the products")
 
-// winogradWeights returns the fastest way to come by the weights for tiles of m,
-// and the cycles of the convolution.
-func (c *Conv) winogradWeights(m int) (winogradWeights, float64) {
+// sumsEqual reports whether two ways to come by the weights give the same bits. The
+// weights are equal in all, but pairedRows adds up the channels in parts of pairDepth.
+func (c *Conv) sumsEqual(a, b winogradWeights) bool {
+	return c.C <= pairDepth || (a == pairedRows) == (b == pairedRows)
+}
+
+// winogradWeights returns the fastest way to come by the weights for tiles of m, of
+// those that ok admits, unless it is nil, and the cycles of the convolution.
+func (c *Conv) winogradWeights(m int, ok func(winogradWeights) bool) (winogradWeights, float64) {
 	panels := float64(isa.CeilDiv(c.K, isa.PanelWidth))
 	count := c.N * len(outputSpans(c.OutH(), m, c.DilH)) * len(outputSpans(c.OutW(), m, c.DilW))
 	tiles, positions := float64(count), float64((m+2)*(m+2))
@@ -136,16 +147,21 @@ func (c *Conv) winogradWeights(m int) (winogradWeights, float64) {
 	rows := float64(c.C) * panels // of 16 weights, for each tap or position
 	sums := rows * tiles * positions / 2 / winogradShare * vectors()
 	weights, best := storedWeights, withWeights(sums, rows*positions*isa.PanelWidth)
+	if ok == nil {
+		ok = func(winogradWeights) bool { return true }
+	} else if !ok(storedWeights) {
+		best = math.Inf(1)
+	}
 	// The others transform to tiles of 4x4 only, by assembly.
 	machine := isa.Planned()
-	if m == 4 && (machine.AVX2 || machine.NEON) {
+	if m == 4 && (machine.AVX2 || machine.NEON) && ok(pairedRows) {
 		blocks := float64(newWinograd(*c, m, pairedRows).tileBlocks.count)
 		pairs := withWeights(sums+rows*blocks*cyclesPerPairs*vectors(), rows*9*isa.PanelWidth)
 		if pairs < best {
 			weights, best = pairedRows, pairs
 		}
 	}
-	if m == 4 && machine.AVX512 {
+	if m == 4 && machine.AVX512 && ok(inRegisters) {
 		groups := math.Floor(tiles/wino.MaxGroup) * cyclesPerEight
 		if rest := count % wino.MaxGroup; rest > 0 && wino.GroupOf(rest) == wino.MaxGroup {
 			groups += cyclesPerEight

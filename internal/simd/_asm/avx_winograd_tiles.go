@@ -36,9 +36,18 @@ func (e *avx) winogradTiles(tiles int) {
 	for pass := range edge * edge / held {
 		r, first := pass*held/edge, pass*held%edge
 		at := func(i int) operand.Mem { return operand.Mem{Base: c, Disp: (pass*len(acc) + i) * 64} }
+		begin, loaded := e.label("first"), e.label("loaded")
+		e.CMPQ(e.memArg("more"), operand.Imm(0))
+		e.JEQ(operand.LabelRef(begin))
+		for i, a := range acc {
+			e.VMOVUPS(at(i), a)
+		}
+		e.JMP(operand.LabelRef(loaded))
+		e.Label(begin)
 		for _, a := range acc {
 			e.VPXORD(a, a, a)
 		}
+		e.Label(loaded)
 		switch pass * held {
 		case 0:
 			setFactors(winoF0)
@@ -128,13 +137,6 @@ func (e *avx) winogradTiles(tiles int) {
 		e.ADDQ(operand.I32(4), vp)
 		e.DECQ(n)
 		e.JNE(operand.LabelRef(loop))
-		store := e.label("store")
-		e.CMPQ(e.memArg("more"), operand.Imm(0))
-		e.JEQ(operand.LabelRef(store))
-		for i, a := range acc {
-			e.VADDPS(at(i), a, a)
-		}
-		e.Label(store)
 		for i, a := range acc {
 			e.VMOVUPS(a, at(i))
 		}

@@ -88,8 +88,9 @@ func WeightRows(pair int, dst *float32, pos int, w *float32, tap, c int) {
 	}
 }
 
-// MultiplyTiles adds k channels to the products of 4 or 8 tiles with a panel, all
-// 36 positions, or starts with them if more is 0: c is [position][tile][16], v
+// MultiplyTiles continues the sums of the products of 4 or 8 tiles with a panel, all
+// 36 positions, by k channels, or starts with them if more is 0. Each sum is one chain
+// over all channels, as in [gemm.NN] with stored weights, so both have the same bits. c is [position][tile][16], v
 // [position][tile][TilesDepth]; tap r*3+s of channel i is at (r*3+s)*tap + 64*i
 // bytes of w. It prefetches the taps of as many channels at prefetch into L2. Only
 // AVX-512 has the registers that make it worthwhile: plans for other instruction

@@ -86,6 +86,11 @@ func winogradPairGeneric(pair int, dst *float32, pos int, w *float32, tap, c int
 func winogradTilesGeneric(tiles int, c, v, w *float32, tap, k, more int) {
 	for j := range isa.PanelWidth {
 		var sums [maxEdge * maxEdge * MaxGroup]float32
+		if more != 0 {
+			for at := range sums[:maxEdge*maxEdge*tiles] {
+				sums[at] = *isa.FloatAt(c, (at*isa.PanelWidth+j)*4)
+			}
+		}
 		for i := range k {
 			var sq [3][maxEdge]float32
 			for s := range sq {
@@ -104,11 +109,7 @@ func winogradTilesGeneric(tiles int, c, v, w *float32, tap, k, more int) {
 			}
 		}
 		for at, sum := range sums[:maxEdge*maxEdge*tiles] {
-			to := isa.FloatAt(c, (at*isa.PanelWidth+j)*4)
-			if more != 0 {
-				sum += *to
-			}
-			*to = sum
+			*isa.FloatAt(c, (at*isa.PanelWidth+j)*4) = sum
 		}
 	}
 }

@@ -732,36 +732,67 @@ row5:
 // func winogradTiles4AVX512(c *float32, v *float32, w *float32, tap int, k int, ahead uintptr, more int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·winogradTiles4AVX512(SB), NOSPLIT, $0-56
-	MOVQ         c+0(FP), AX
-	MOVQ         v+8(FP), CX
-	MOVQ         w+16(FP), DX
-	MOVQ         tap+24(FP), BX
-	MOVQ         ahead+40(FP), SI
-	LEAQ         (BX)(BX*2), DI
-	VPXORD       Z0, Z0, Z0
-	VPXORD       Z1, Z1, Z1
-	VPXORD       Z2, Z2, Z2
-	VPXORD       Z3, Z3, Z3
-	VPXORD       Z4, Z4, Z4
-	VPXORD       Z5, Z5, Z5
-	VPXORD       Z6, Z6, Z6
-	VPXORD       Z7, Z7, Z7
-	VPXORD       Z8, Z8, Z8
-	VPXORD       Z9, Z9, Z9
-	VPXORD       Z10, Z10, Z10
-	VPXORD       Z11, Z11, Z11
-	VPXORD       Z12, Z12, Z12
-	VPXORD       Z13, Z13, Z13
-	VPXORD       Z14, Z14, Z14
-	VPXORD       Z15, Z15, Z15
-	VPXORD       Z16, Z16, Z16
-	VPXORD       Z17, Z17, Z17
-	VPXORD       Z18, Z18, Z18
-	VPXORD       Z19, Z19, Z19
-	VPXORD       Z20, Z20, Z20
-	VPXORD       Z21, Z21, Z21
-	VPXORD       Z22, Z22, Z22
-	VPXORD       Z23, Z23, Z23
+	MOVQ    c+0(FP), AX
+	MOVQ    v+8(FP), CX
+	MOVQ    w+16(FP), DX
+	MOVQ    tap+24(FP), BX
+	MOVQ    ahead+40(FP), SI
+	LEAQ    (BX)(BX*2), DI
+	CMPQ    more+48(FP), $0x00
+	JEQ     first6
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+	VMOVUPS 512(AX), Z8
+	VMOVUPS 576(AX), Z9
+	VMOVUPS 640(AX), Z10
+	VMOVUPS 704(AX), Z11
+	VMOVUPS 768(AX), Z12
+	VMOVUPS 832(AX), Z13
+	VMOVUPS 896(AX), Z14
+	VMOVUPS 960(AX), Z15
+	VMOVUPS 1024(AX), Z16
+	VMOVUPS 1088(AX), Z17
+	VMOVUPS 1152(AX), Z18
+	VMOVUPS 1216(AX), Z19
+	VMOVUPS 1280(AX), Z20
+	VMOVUPS 1344(AX), Z21
+	VMOVUPS 1408(AX), Z22
+	VMOVUPS 1472(AX), Z23
+	JMP     loaded7
+
+first6:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+loaded7:
 	VBROADCASTSS vec3f91a2b4<>+0(SB), Z24
 	MOVQ         DX, R8
 	LEAQ         (DX)(DI*1), R9
@@ -769,7 +800,7 @@ TEXT ·winogradTiles4AVX512(SB), NOSPLIT, $0-56
 	MOVQ         CX, R11
 	MOVQ         k+32(FP), R12
 
-loop6:
+loop8:
 	PREFETCHT1        (SI)
 	PREFETCHT1        (SI)(BX*1)
 	VMULPS            (R8), Z24, Z27
@@ -816,88 +847,91 @@ loop6:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop6
+	JNE               loop8
+	VMOVUPS           Z0, (AX)
+	VMOVUPS           Z1, 64(AX)
+	VMOVUPS           Z2, 128(AX)
+	VMOVUPS           Z3, 192(AX)
+	VMOVUPS           Z4, 256(AX)
+	VMOVUPS           Z5, 320(AX)
+	VMOVUPS           Z6, 384(AX)
+	VMOVUPS           Z7, 448(AX)
+	VMOVUPS           Z8, 512(AX)
+	VMOVUPS           Z9, 576(AX)
+	VMOVUPS           Z10, 640(AX)
+	VMOVUPS           Z11, 704(AX)
+	VMOVUPS           Z12, 768(AX)
+	VMOVUPS           Z13, 832(AX)
+	VMOVUPS           Z14, 896(AX)
+	VMOVUPS           Z15, 960(AX)
+	VMOVUPS           Z16, 1024(AX)
+	VMOVUPS           Z17, 1088(AX)
+	VMOVUPS           Z18, 1152(AX)
+	VMOVUPS           Z19, 1216(AX)
+	VMOVUPS           Z20, 1280(AX)
+	VMOVUPS           Z21, 1344(AX)
+	VMOVUPS           Z22, 1408(AX)
+	VMOVUPS           Z23, 1472(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
+	ADDQ              BX, SI
+	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store7
-	VADDPS            (AX), Z0, Z0
-	VADDPS            64(AX), Z1, Z1
-	VADDPS            128(AX), Z2, Z2
-	VADDPS            192(AX), Z3, Z3
-	VADDPS            256(AX), Z4, Z4
-	VADDPS            320(AX), Z5, Z5
-	VADDPS            384(AX), Z6, Z6
-	VADDPS            448(AX), Z7, Z7
-	VADDPS            512(AX), Z8, Z8
-	VADDPS            576(AX), Z9, Z9
-	VADDPS            640(AX), Z10, Z10
-	VADDPS            704(AX), Z11, Z11
-	VADDPS            768(AX), Z12, Z12
-	VADDPS            832(AX), Z13, Z13
-	VADDPS            896(AX), Z14, Z14
-	VADDPS            960(AX), Z15, Z15
-	VADDPS            1024(AX), Z16, Z16
-	VADDPS            1088(AX), Z17, Z17
-	VADDPS            1152(AX), Z18, Z18
-	VADDPS            1216(AX), Z19, Z19
-	VADDPS            1280(AX), Z20, Z20
-	VADDPS            1344(AX), Z21, Z21
-	VADDPS            1408(AX), Z22, Z22
-	VADDPS            1472(AX), Z23, Z23
+	JEQ               first9
+	VMOVUPS           1536(AX), Z0
+	VMOVUPS           1600(AX), Z1
+	VMOVUPS           1664(AX), Z2
+	VMOVUPS           1728(AX), Z3
+	VMOVUPS           1792(AX), Z4
+	VMOVUPS           1856(AX), Z5
+	VMOVUPS           1920(AX), Z6
+	VMOVUPS           1984(AX), Z7
+	VMOVUPS           2048(AX), Z8
+	VMOVUPS           2112(AX), Z9
+	VMOVUPS           2176(AX), Z10
+	VMOVUPS           2240(AX), Z11
+	VMOVUPS           2304(AX), Z12
+	VMOVUPS           2368(AX), Z13
+	VMOVUPS           2432(AX), Z14
+	VMOVUPS           2496(AX), Z15
+	VMOVUPS           2560(AX), Z16
+	VMOVUPS           2624(AX), Z17
+	VMOVUPS           2688(AX), Z18
+	VMOVUPS           2752(AX), Z19
+	VMOVUPS           2816(AX), Z20
+	VMOVUPS           2880(AX), Z21
+	VMOVUPS           2944(AX), Z22
+	VMOVUPS           3008(AX), Z23
+	JMP               loaded10
 
-store7:
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 128(AX)
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 256(AX)
-	VMOVUPS      Z5, 320(AX)
-	VMOVUPS      Z6, 384(AX)
-	VMOVUPS      Z7, 448(AX)
-	VMOVUPS      Z8, 512(AX)
-	VMOVUPS      Z9, 576(AX)
-	VMOVUPS      Z10, 640(AX)
-	VMOVUPS      Z11, 704(AX)
-	VMOVUPS      Z12, 768(AX)
-	VMOVUPS      Z13, 832(AX)
-	VMOVUPS      Z14, 896(AX)
-	VMOVUPS      Z15, 960(AX)
-	VMOVUPS      Z16, 1024(AX)
-	VMOVUPS      Z17, 1088(AX)
-	VMOVUPS      Z18, 1152(AX)
-	VMOVUPS      Z19, 1216(AX)
-	VMOVUPS      Z20, 1280(AX)
-	VMOVUPS      Z21, 1344(AX)
-	VMOVUPS      Z22, 1408(AX)
-	VMOVUPS      Z23, 1472(AX)
-	MOVQ         k+32(FP), R12
-	SHLQ         $0x06, R12
-	SUBQ         R12, SI
-	ADDQ         BX, SI
-	ADDQ         BX, SI
-	VPXORD       Z0, Z0, Z0
-	VPXORD       Z1, Z1, Z1
-	VPXORD       Z2, Z2, Z2
-	VPXORD       Z3, Z3, Z3
-	VPXORD       Z4, Z4, Z4
-	VPXORD       Z5, Z5, Z5
-	VPXORD       Z6, Z6, Z6
-	VPXORD       Z7, Z7, Z7
-	VPXORD       Z8, Z8, Z8
-	VPXORD       Z9, Z9, Z9
-	VPXORD       Z10, Z10, Z10
-	VPXORD       Z11, Z11, Z11
-	VPXORD       Z12, Z12, Z12
-	VPXORD       Z13, Z13, Z13
-	VPXORD       Z14, Z14, Z14
-	VPXORD       Z15, Z15, Z15
-	VPXORD       Z16, Z16, Z16
-	VPXORD       Z17, Z17, Z17
-	VPXORD       Z18, Z18, Z18
-	VPXORD       Z19, Z19, Z19
-	VPXORD       Z20, Z20, Z20
-	VPXORD       Z21, Z21, Z21
-	VPXORD       Z22, Z22, Z22
-	VPXORD       Z23, Z23, Z23
+first9:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+loaded10:
 	VBROADCASTSS vecbf303b34<>+0(SB), Z24
 	VBROADCASTSS vecbedc4a01<>+0(SB), Z25
 	VBROADCASTSS vecbe89ae41<>+0(SB), Z26
@@ -907,7 +941,7 @@ store7:
 	MOVQ         CX, R11
 	MOVQ         k+32(FP), R12
 
-loop8:
+loop11:
 	PREFETCHT1        (SI)
 	PREFETCHT1        (SI)(BX*1)
 	VMULPS            (R8), Z24, Z27
@@ -960,95 +994,98 @@ loop8:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop8
+	JNE               loop11
+	VMOVUPS           Z0, 1536(AX)
+	VMOVUPS           Z1, 1600(AX)
+	VMOVUPS           Z2, 1664(AX)
+	VMOVUPS           Z3, 1728(AX)
+	VMOVUPS           Z4, 1792(AX)
+	VMOVUPS           Z5, 1856(AX)
+	VMOVUPS           Z6, 1920(AX)
+	VMOVUPS           Z7, 1984(AX)
+	VMOVUPS           Z8, 2048(AX)
+	VMOVUPS           Z9, 2112(AX)
+	VMOVUPS           Z10, 2176(AX)
+	VMOVUPS           Z11, 2240(AX)
+	VMOVUPS           Z12, 2304(AX)
+	VMOVUPS           Z13, 2368(AX)
+	VMOVUPS           Z14, 2432(AX)
+	VMOVUPS           Z15, 2496(AX)
+	VMOVUPS           Z16, 2560(AX)
+	VMOVUPS           Z17, 2624(AX)
+	VMOVUPS           Z18, 2688(AX)
+	VMOVUPS           Z19, 2752(AX)
+	VMOVUPS           Z20, 2816(AX)
+	VMOVUPS           Z21, 2880(AX)
+	VMOVUPS           Z22, 2944(AX)
+	VMOVUPS           Z23, 3008(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
+	ADDQ              BX, SI
+	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store9
-	VADDPS            1536(AX), Z0, Z0
-	VADDPS            1600(AX), Z1, Z1
-	VADDPS            1664(AX), Z2, Z2
-	VADDPS            1728(AX), Z3, Z3
-	VADDPS            1792(AX), Z4, Z4
-	VADDPS            1856(AX), Z5, Z5
-	VADDPS            1920(AX), Z6, Z6
-	VADDPS            1984(AX), Z7, Z7
-	VADDPS            2048(AX), Z8, Z8
-	VADDPS            2112(AX), Z9, Z9
-	VADDPS            2176(AX), Z10, Z10
-	VADDPS            2240(AX), Z11, Z11
-	VADDPS            2304(AX), Z12, Z12
-	VADDPS            2368(AX), Z13, Z13
-	VADDPS            2432(AX), Z14, Z14
-	VADDPS            2496(AX), Z15, Z15
-	VADDPS            2560(AX), Z16, Z16
-	VADDPS            2624(AX), Z17, Z17
-	VADDPS            2688(AX), Z18, Z18
-	VADDPS            2752(AX), Z19, Z19
-	VADDPS            2816(AX), Z20, Z20
-	VADDPS            2880(AX), Z21, Z21
-	VADDPS            2944(AX), Z22, Z22
-	VADDPS            3008(AX), Z23, Z23
+	JEQ               first12
+	VMOVUPS           3072(AX), Z0
+	VMOVUPS           3136(AX), Z1
+	VMOVUPS           3200(AX), Z2
+	VMOVUPS           3264(AX), Z3
+	VMOVUPS           3328(AX), Z4
+	VMOVUPS           3392(AX), Z5
+	VMOVUPS           3456(AX), Z6
+	VMOVUPS           3520(AX), Z7
+	VMOVUPS           3584(AX), Z8
+	VMOVUPS           3648(AX), Z9
+	VMOVUPS           3712(AX), Z10
+	VMOVUPS           3776(AX), Z11
+	VMOVUPS           3840(AX), Z12
+	VMOVUPS           3904(AX), Z13
+	VMOVUPS           3968(AX), Z14
+	VMOVUPS           4032(AX), Z15
+	VMOVUPS           4096(AX), Z16
+	VMOVUPS           4160(AX), Z17
+	VMOVUPS           4224(AX), Z18
+	VMOVUPS           4288(AX), Z19
+	VMOVUPS           4352(AX), Z20
+	VMOVUPS           4416(AX), Z21
+	VMOVUPS           4480(AX), Z22
+	VMOVUPS           4544(AX), Z23
+	JMP               loaded13
 
-store9:
-	VMOVUPS Z0, 1536(AX)
-	VMOVUPS Z1, 1600(AX)
-	VMOVUPS Z2, 1664(AX)
-	VMOVUPS Z3, 1728(AX)
-	VMOVUPS Z4, 1792(AX)
-	VMOVUPS Z5, 1856(AX)
-	VMOVUPS Z6, 1920(AX)
-	VMOVUPS Z7, 1984(AX)
-	VMOVUPS Z8, 2048(AX)
-	VMOVUPS Z9, 2112(AX)
-	VMOVUPS Z10, 2176(AX)
-	VMOVUPS Z11, 2240(AX)
-	VMOVUPS Z12, 2304(AX)
-	VMOVUPS Z13, 2368(AX)
-	VMOVUPS Z14, 2432(AX)
-	VMOVUPS Z15, 2496(AX)
-	VMOVUPS Z16, 2560(AX)
-	VMOVUPS Z17, 2624(AX)
-	VMOVUPS Z18, 2688(AX)
-	VMOVUPS Z19, 2752(AX)
-	VMOVUPS Z20, 2816(AX)
-	VMOVUPS Z21, 2880(AX)
-	VMOVUPS Z22, 2944(AX)
-	VMOVUPS Z23, 3008(AX)
-	MOVQ    k+32(FP), R12
-	SHLQ    $0x06, R12
-	SUBQ    R12, SI
-	ADDQ    BX, SI
-	ADDQ    BX, SI
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	MOVQ    DX, R8
-	LEAQ    (DX)(DI*1), R9
-	LEAQ    (DX)(DI*2), R10
-	MOVQ    CX, R11
-	MOVQ    k+32(FP), R12
+first12:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
 
-loop10:
+loaded13:
+	MOVQ DX, R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), R10
+	MOVQ CX, R11
+	MOVQ k+32(FP), R12
+
+loop14:
 	PREFETCHT1        (SI)
 	PREFETCHT1        (SI)(BX*1)
 	VMULPS            (R8), Z24, Z27
@@ -1101,88 +1138,91 @@ loop10:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop10
+	JNE               loop14
+	VMOVUPS           Z0, 3072(AX)
+	VMOVUPS           Z1, 3136(AX)
+	VMOVUPS           Z2, 3200(AX)
+	VMOVUPS           Z3, 3264(AX)
+	VMOVUPS           Z4, 3328(AX)
+	VMOVUPS           Z5, 3392(AX)
+	VMOVUPS           Z6, 3456(AX)
+	VMOVUPS           Z7, 3520(AX)
+	VMOVUPS           Z8, 3584(AX)
+	VMOVUPS           Z9, 3648(AX)
+	VMOVUPS           Z10, 3712(AX)
+	VMOVUPS           Z11, 3776(AX)
+	VMOVUPS           Z12, 3840(AX)
+	VMOVUPS           Z13, 3904(AX)
+	VMOVUPS           Z14, 3968(AX)
+	VMOVUPS           Z15, 4032(AX)
+	VMOVUPS           Z16, 4096(AX)
+	VMOVUPS           Z17, 4160(AX)
+	VMOVUPS           Z18, 4224(AX)
+	VMOVUPS           Z19, 4288(AX)
+	VMOVUPS           Z20, 4352(AX)
+	VMOVUPS           Z21, 4416(AX)
+	VMOVUPS           Z22, 4480(AX)
+	VMOVUPS           Z23, 4544(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
+	ADDQ              BX, SI
+	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store11
-	VADDPS            3072(AX), Z0, Z0
-	VADDPS            3136(AX), Z1, Z1
-	VADDPS            3200(AX), Z2, Z2
-	VADDPS            3264(AX), Z3, Z3
-	VADDPS            3328(AX), Z4, Z4
-	VADDPS            3392(AX), Z5, Z5
-	VADDPS            3456(AX), Z6, Z6
-	VADDPS            3520(AX), Z7, Z7
-	VADDPS            3584(AX), Z8, Z8
-	VADDPS            3648(AX), Z9, Z9
-	VADDPS            3712(AX), Z10, Z10
-	VADDPS            3776(AX), Z11, Z11
-	VADDPS            3840(AX), Z12, Z12
-	VADDPS            3904(AX), Z13, Z13
-	VADDPS            3968(AX), Z14, Z14
-	VADDPS            4032(AX), Z15, Z15
-	VADDPS            4096(AX), Z16, Z16
-	VADDPS            4160(AX), Z17, Z17
-	VADDPS            4224(AX), Z18, Z18
-	VADDPS            4288(AX), Z19, Z19
-	VADDPS            4352(AX), Z20, Z20
-	VADDPS            4416(AX), Z21, Z21
-	VADDPS            4480(AX), Z22, Z22
-	VADDPS            4544(AX), Z23, Z23
+	JEQ               first15
+	VMOVUPS           4608(AX), Z0
+	VMOVUPS           4672(AX), Z1
+	VMOVUPS           4736(AX), Z2
+	VMOVUPS           4800(AX), Z3
+	VMOVUPS           4864(AX), Z4
+	VMOVUPS           4928(AX), Z5
+	VMOVUPS           4992(AX), Z6
+	VMOVUPS           5056(AX), Z7
+	VMOVUPS           5120(AX), Z8
+	VMOVUPS           5184(AX), Z9
+	VMOVUPS           5248(AX), Z10
+	VMOVUPS           5312(AX), Z11
+	VMOVUPS           5376(AX), Z12
+	VMOVUPS           5440(AX), Z13
+	VMOVUPS           5504(AX), Z14
+	VMOVUPS           5568(AX), Z15
+	VMOVUPS           5632(AX), Z16
+	VMOVUPS           5696(AX), Z17
+	VMOVUPS           5760(AX), Z18
+	VMOVUPS           5824(AX), Z19
+	VMOVUPS           5888(AX), Z20
+	VMOVUPS           5952(AX), Z21
+	VMOVUPS           6016(AX), Z22
+	VMOVUPS           6080(AX), Z23
+	JMP               loaded16
 
-store11:
-	VMOVUPS      Z0, 3072(AX)
-	VMOVUPS      Z1, 3136(AX)
-	VMOVUPS      Z2, 3200(AX)
-	VMOVUPS      Z3, 3264(AX)
-	VMOVUPS      Z4, 3328(AX)
-	VMOVUPS      Z5, 3392(AX)
-	VMOVUPS      Z6, 3456(AX)
-	VMOVUPS      Z7, 3520(AX)
-	VMOVUPS      Z8, 3584(AX)
-	VMOVUPS      Z9, 3648(AX)
-	VMOVUPS      Z10, 3712(AX)
-	VMOVUPS      Z11, 3776(AX)
-	VMOVUPS      Z12, 3840(AX)
-	VMOVUPS      Z13, 3904(AX)
-	VMOVUPS      Z14, 3968(AX)
-	VMOVUPS      Z15, 4032(AX)
-	VMOVUPS      Z16, 4096(AX)
-	VMOVUPS      Z17, 4160(AX)
-	VMOVUPS      Z18, 4224(AX)
-	VMOVUPS      Z19, 4288(AX)
-	VMOVUPS      Z20, 4352(AX)
-	VMOVUPS      Z21, 4416(AX)
-	VMOVUPS      Z22, 4480(AX)
-	VMOVUPS      Z23, 4544(AX)
-	MOVQ         k+32(FP), R12
-	SHLQ         $0x06, R12
-	SUBQ         R12, SI
-	ADDQ         BX, SI
-	ADDQ         BX, SI
-	VPXORD       Z0, Z0, Z0
-	VPXORD       Z1, Z1, Z1
-	VPXORD       Z2, Z2, Z2
-	VPXORD       Z3, Z3, Z3
-	VPXORD       Z4, Z4, Z4
-	VPXORD       Z5, Z5, Z5
-	VPXORD       Z6, Z6, Z6
-	VPXORD       Z7, Z7, Z7
-	VPXORD       Z8, Z8, Z8
-	VPXORD       Z9, Z9, Z9
-	VPXORD       Z10, Z10, Z10
-	VPXORD       Z11, Z11, Z11
-	VPXORD       Z12, Z12, Z12
-	VPXORD       Z13, Z13, Z13
-	VPXORD       Z14, Z14, Z14
-	VPXORD       Z15, Z15, Z15
-	VPXORD       Z16, Z16, Z16
-	VPXORD       Z17, Z17, Z17
-	VPXORD       Z18, Z18, Z18
-	VPXORD       Z19, Z19, Z19
-	VPXORD       Z20, Z20, Z20
-	VPXORD       Z21, Z21, Z21
-	VPXORD       Z22, Z22, Z22
-	VPXORD       Z23, Z23, Z23
+first15:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+loaded16:
 	VBROADCASTSS vec3df4c401<>+0(SB), Z24
 	VBROADCASTSS vec3e379301<>+0(SB), Z25
 	VBROADCASTSS vec3e89ae41<>+0(SB), Z26
@@ -1192,7 +1232,7 @@ store11:
 	MOVQ         CX, R11
 	MOVQ         k+32(FP), R12
 
-loop12:
+loop17:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -1244,94 +1284,97 @@ loop12:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop12
+	JNE               loop17
+	VMOVUPS           Z0, 4608(AX)
+	VMOVUPS           Z1, 4672(AX)
+	VMOVUPS           Z2, 4736(AX)
+	VMOVUPS           Z3, 4800(AX)
+	VMOVUPS           Z4, 4864(AX)
+	VMOVUPS           Z5, 4928(AX)
+	VMOVUPS           Z6, 4992(AX)
+	VMOVUPS           Z7, 5056(AX)
+	VMOVUPS           Z8, 5120(AX)
+	VMOVUPS           Z9, 5184(AX)
+	VMOVUPS           Z10, 5248(AX)
+	VMOVUPS           Z11, 5312(AX)
+	VMOVUPS           Z12, 5376(AX)
+	VMOVUPS           Z13, 5440(AX)
+	VMOVUPS           Z14, 5504(AX)
+	VMOVUPS           Z15, 5568(AX)
+	VMOVUPS           Z16, 5632(AX)
+	VMOVUPS           Z17, 5696(AX)
+	VMOVUPS           Z18, 5760(AX)
+	VMOVUPS           Z19, 5824(AX)
+	VMOVUPS           Z20, 5888(AX)
+	VMOVUPS           Z21, 5952(AX)
+	VMOVUPS           Z22, 6016(AX)
+	VMOVUPS           Z23, 6080(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
+	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store13
-	VADDPS            4608(AX), Z0, Z0
-	VADDPS            4672(AX), Z1, Z1
-	VADDPS            4736(AX), Z2, Z2
-	VADDPS            4800(AX), Z3, Z3
-	VADDPS            4864(AX), Z4, Z4
-	VADDPS            4928(AX), Z5, Z5
-	VADDPS            4992(AX), Z6, Z6
-	VADDPS            5056(AX), Z7, Z7
-	VADDPS            5120(AX), Z8, Z8
-	VADDPS            5184(AX), Z9, Z9
-	VADDPS            5248(AX), Z10, Z10
-	VADDPS            5312(AX), Z11, Z11
-	VADDPS            5376(AX), Z12, Z12
-	VADDPS            5440(AX), Z13, Z13
-	VADDPS            5504(AX), Z14, Z14
-	VADDPS            5568(AX), Z15, Z15
-	VADDPS            5632(AX), Z16, Z16
-	VADDPS            5696(AX), Z17, Z17
-	VADDPS            5760(AX), Z18, Z18
-	VADDPS            5824(AX), Z19, Z19
-	VADDPS            5888(AX), Z20, Z20
-	VADDPS            5952(AX), Z21, Z21
-	VADDPS            6016(AX), Z22, Z22
-	VADDPS            6080(AX), Z23, Z23
+	JEQ               first18
+	VMOVUPS           6144(AX), Z0
+	VMOVUPS           6208(AX), Z1
+	VMOVUPS           6272(AX), Z2
+	VMOVUPS           6336(AX), Z3
+	VMOVUPS           6400(AX), Z4
+	VMOVUPS           6464(AX), Z5
+	VMOVUPS           6528(AX), Z6
+	VMOVUPS           6592(AX), Z7
+	VMOVUPS           6656(AX), Z8
+	VMOVUPS           6720(AX), Z9
+	VMOVUPS           6784(AX), Z10
+	VMOVUPS           6848(AX), Z11
+	VMOVUPS           6912(AX), Z12
+	VMOVUPS           6976(AX), Z13
+	VMOVUPS           7040(AX), Z14
+	VMOVUPS           7104(AX), Z15
+	VMOVUPS           7168(AX), Z16
+	VMOVUPS           7232(AX), Z17
+	VMOVUPS           7296(AX), Z18
+	VMOVUPS           7360(AX), Z19
+	VMOVUPS           7424(AX), Z20
+	VMOVUPS           7488(AX), Z21
+	VMOVUPS           7552(AX), Z22
+	VMOVUPS           7616(AX), Z23
+	JMP               loaded19
 
-store13:
-	VMOVUPS Z0, 4608(AX)
-	VMOVUPS Z1, 4672(AX)
-	VMOVUPS Z2, 4736(AX)
-	VMOVUPS Z3, 4800(AX)
-	VMOVUPS Z4, 4864(AX)
-	VMOVUPS Z5, 4928(AX)
-	VMOVUPS Z6, 4992(AX)
-	VMOVUPS Z7, 5056(AX)
-	VMOVUPS Z8, 5120(AX)
-	VMOVUPS Z9, 5184(AX)
-	VMOVUPS Z10, 5248(AX)
-	VMOVUPS Z11, 5312(AX)
-	VMOVUPS Z12, 5376(AX)
-	VMOVUPS Z13, 5440(AX)
-	VMOVUPS Z14, 5504(AX)
-	VMOVUPS Z15, 5568(AX)
-	VMOVUPS Z16, 5632(AX)
-	VMOVUPS Z17, 5696(AX)
-	VMOVUPS Z18, 5760(AX)
-	VMOVUPS Z19, 5824(AX)
-	VMOVUPS Z20, 5888(AX)
-	VMOVUPS Z21, 5952(AX)
-	VMOVUPS Z22, 6016(AX)
-	VMOVUPS Z23, 6080(AX)
-	MOVQ    k+32(FP), R12
-	SHLQ    $0x06, R12
-	SUBQ    R12, SI
-	ADDQ    BX, SI
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	MOVQ    DX, R8
-	LEAQ    (DX)(DI*1), R9
-	LEAQ    (DX)(DI*2), R10
-	MOVQ    CX, R11
-	MOVQ    k+32(FP), R12
+first18:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
 
-loop14:
+loaded19:
+	MOVQ DX, R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), R10
+	MOVQ CX, R11
+	MOVQ k+32(FP), R12
+
+loop20:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -1383,93 +1426,96 @@ loop14:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop14
+	JNE               loop20
+	VMOVUPS           Z0, 6144(AX)
+	VMOVUPS           Z1, 6208(AX)
+	VMOVUPS           Z2, 6272(AX)
+	VMOVUPS           Z3, 6336(AX)
+	VMOVUPS           Z4, 6400(AX)
+	VMOVUPS           Z5, 6464(AX)
+	VMOVUPS           Z6, 6528(AX)
+	VMOVUPS           Z7, 6592(AX)
+	VMOVUPS           Z8, 6656(AX)
+	VMOVUPS           Z9, 6720(AX)
+	VMOVUPS           Z10, 6784(AX)
+	VMOVUPS           Z11, 6848(AX)
+	VMOVUPS           Z12, 6912(AX)
+	VMOVUPS           Z13, 6976(AX)
+	VMOVUPS           Z14, 7040(AX)
+	VMOVUPS           Z15, 7104(AX)
+	VMOVUPS           Z16, 7168(AX)
+	VMOVUPS           Z17, 7232(AX)
+	VMOVUPS           Z18, 7296(AX)
+	VMOVUPS           Z19, 7360(AX)
+	VMOVUPS           Z20, 7424(AX)
+	VMOVUPS           Z21, 7488(AX)
+	VMOVUPS           Z22, 7552(AX)
+	VMOVUPS           Z23, 7616(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
+	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store15
-	VADDPS            6144(AX), Z0, Z0
-	VADDPS            6208(AX), Z1, Z1
-	VADDPS            6272(AX), Z2, Z2
-	VADDPS            6336(AX), Z3, Z3
-	VADDPS            6400(AX), Z4, Z4
-	VADDPS            6464(AX), Z5, Z5
-	VADDPS            6528(AX), Z6, Z6
-	VADDPS            6592(AX), Z7, Z7
-	VADDPS            6656(AX), Z8, Z8
-	VADDPS            6720(AX), Z9, Z9
-	VADDPS            6784(AX), Z10, Z10
-	VADDPS            6848(AX), Z11, Z11
-	VADDPS            6912(AX), Z12, Z12
-	VADDPS            6976(AX), Z13, Z13
-	VADDPS            7040(AX), Z14, Z14
-	VADDPS            7104(AX), Z15, Z15
-	VADDPS            7168(AX), Z16, Z16
-	VADDPS            7232(AX), Z17, Z17
-	VADDPS            7296(AX), Z18, Z18
-	VADDPS            7360(AX), Z19, Z19
-	VADDPS            7424(AX), Z20, Z20
-	VADDPS            7488(AX), Z21, Z21
-	VADDPS            7552(AX), Z22, Z22
-	VADDPS            7616(AX), Z23, Z23
+	JEQ               first21
+	VMOVUPS           7680(AX), Z0
+	VMOVUPS           7744(AX), Z1
+	VMOVUPS           7808(AX), Z2
+	VMOVUPS           7872(AX), Z3
+	VMOVUPS           7936(AX), Z4
+	VMOVUPS           8000(AX), Z5
+	VMOVUPS           8064(AX), Z6
+	VMOVUPS           8128(AX), Z7
+	VMOVUPS           8192(AX), Z8
+	VMOVUPS           8256(AX), Z9
+	VMOVUPS           8320(AX), Z10
+	VMOVUPS           8384(AX), Z11
+	VMOVUPS           8448(AX), Z12
+	VMOVUPS           8512(AX), Z13
+	VMOVUPS           8576(AX), Z14
+	VMOVUPS           8640(AX), Z15
+	VMOVUPS           8704(AX), Z16
+	VMOVUPS           8768(AX), Z17
+	VMOVUPS           8832(AX), Z18
+	VMOVUPS           8896(AX), Z19
+	VMOVUPS           8960(AX), Z20
+	VMOVUPS           9024(AX), Z21
+	VMOVUPS           9088(AX), Z22
+	VMOVUPS           9152(AX), Z23
+	JMP               loaded22
 
-store15:
-	VMOVUPS Z0, 6144(AX)
-	VMOVUPS Z1, 6208(AX)
-	VMOVUPS Z2, 6272(AX)
-	VMOVUPS Z3, 6336(AX)
-	VMOVUPS Z4, 6400(AX)
-	VMOVUPS Z5, 6464(AX)
-	VMOVUPS Z6, 6528(AX)
-	VMOVUPS Z7, 6592(AX)
-	VMOVUPS Z8, 6656(AX)
-	VMOVUPS Z9, 6720(AX)
-	VMOVUPS Z10, 6784(AX)
-	VMOVUPS Z11, 6848(AX)
-	VMOVUPS Z12, 6912(AX)
-	VMOVUPS Z13, 6976(AX)
-	VMOVUPS Z14, 7040(AX)
-	VMOVUPS Z15, 7104(AX)
-	VMOVUPS Z16, 7168(AX)
-	VMOVUPS Z17, 7232(AX)
-	VMOVUPS Z18, 7296(AX)
-	VMOVUPS Z19, 7360(AX)
-	VMOVUPS Z20, 7424(AX)
-	VMOVUPS Z21, 7488(AX)
-	VMOVUPS Z22, 7552(AX)
-	VMOVUPS Z23, 7616(AX)
-	MOVQ    k+32(FP), R12
-	SHLQ    $0x06, R12
-	SUBQ    R12, SI
-	ADDQ    BX, SI
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	MOVQ    DX, R8
-	LEAQ    (DX)(DI*1), R9
-	LEAQ    (DX)(DI*2), DX
-	MOVQ    k+32(FP), DI
+first21:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
 
-loop16:
+loaded22:
+	MOVQ DX, R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), DX
+	MOVQ k+32(FP), DI
+
+loop23:
 	PREFETCHT1        (SI)
 	VMOVUPS           (DX), Z27
 	VMOVUPS           (DX)(BX*1), Z28
@@ -1515,99 +1561,102 @@ loop16:
 	ADDQ              $+64, SI
 	ADDQ              $+4, CX
 	DECQ              DI
-	JNE               loop16
-	CMPQ              more+48(FP), $0x00
-	JEQ               store17
-	VADDPS            7680(AX), Z0, Z0
-	VADDPS            7744(AX), Z1, Z1
-	VADDPS            7808(AX), Z2, Z2
-	VADDPS            7872(AX), Z3, Z3
-	VADDPS            7936(AX), Z4, Z4
-	VADDPS            8000(AX), Z5, Z5
-	VADDPS            8064(AX), Z6, Z6
-	VADDPS            8128(AX), Z7, Z7
-	VADDPS            8192(AX), Z8, Z8
-	VADDPS            8256(AX), Z9, Z9
-	VADDPS            8320(AX), Z10, Z10
-	VADDPS            8384(AX), Z11, Z11
-	VADDPS            8448(AX), Z12, Z12
-	VADDPS            8512(AX), Z13, Z13
-	VADDPS            8576(AX), Z14, Z14
-	VADDPS            8640(AX), Z15, Z15
-	VADDPS            8704(AX), Z16, Z16
-	VADDPS            8768(AX), Z17, Z17
-	VADDPS            8832(AX), Z18, Z18
-	VADDPS            8896(AX), Z19, Z19
-	VADDPS            8960(AX), Z20, Z20
-	VADDPS            9024(AX), Z21, Z21
-	VADDPS            9088(AX), Z22, Z22
-	VADDPS            9152(AX), Z23, Z23
-
-store17:
-	VMOVUPS Z0, 7680(AX)
-	VMOVUPS Z1, 7744(AX)
-	VMOVUPS Z2, 7808(AX)
-	VMOVUPS Z3, 7872(AX)
-	VMOVUPS Z4, 7936(AX)
-	VMOVUPS Z5, 8000(AX)
-	VMOVUPS Z6, 8064(AX)
-	VMOVUPS Z7, 8128(AX)
-	VMOVUPS Z8, 8192(AX)
-	VMOVUPS Z9, 8256(AX)
-	VMOVUPS Z10, 8320(AX)
-	VMOVUPS Z11, 8384(AX)
-	VMOVUPS Z12, 8448(AX)
-	VMOVUPS Z13, 8512(AX)
-	VMOVUPS Z14, 8576(AX)
-	VMOVUPS Z15, 8640(AX)
-	VMOVUPS Z16, 8704(AX)
-	VMOVUPS Z17, 8768(AX)
-	VMOVUPS Z18, 8832(AX)
-	VMOVUPS Z19, 8896(AX)
-	VMOVUPS Z20, 8960(AX)
-	VMOVUPS Z21, 9024(AX)
-	VMOVUPS Z22, 9088(AX)
-	VMOVUPS Z23, 9152(AX)
-	MOVQ    k+32(FP), DI
-	SHLQ    $0x06, DI
-	SUBQ    DI, SI
-	ADDQ    BX, SI
+	JNE               loop23
+	VMOVUPS           Z0, 7680(AX)
+	VMOVUPS           Z1, 7744(AX)
+	VMOVUPS           Z2, 7808(AX)
+	VMOVUPS           Z3, 7872(AX)
+	VMOVUPS           Z4, 7936(AX)
+	VMOVUPS           Z5, 8000(AX)
+	VMOVUPS           Z6, 8064(AX)
+	VMOVUPS           Z7, 8128(AX)
+	VMOVUPS           Z8, 8192(AX)
+	VMOVUPS           Z9, 8256(AX)
+	VMOVUPS           Z10, 8320(AX)
+	VMOVUPS           Z11, 8384(AX)
+	VMOVUPS           Z12, 8448(AX)
+	VMOVUPS           Z13, 8512(AX)
+	VMOVUPS           Z14, 8576(AX)
+	VMOVUPS           Z15, 8640(AX)
+	VMOVUPS           Z16, 8704(AX)
+	VMOVUPS           Z17, 8768(AX)
+	VMOVUPS           Z18, 8832(AX)
+	VMOVUPS           Z19, 8896(AX)
+	VMOVUPS           Z20, 8960(AX)
+	VMOVUPS           Z21, 9024(AX)
+	VMOVUPS           Z22, 9088(AX)
+	VMOVUPS           Z23, 9152(AX)
+	MOVQ              k+32(FP), DI
+	SHLQ              $0x06, DI
+	SUBQ              DI, SI
+	ADDQ              BX, SI
 	VZEROUPPER
 	RET
 
 // func winogradTiles8AVX512(c *float32, v *float32, w *float32, tap int, k int, ahead uintptr, more int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·winogradTiles8AVX512(SB), NOSPLIT, $0-56
-	MOVQ         c+0(FP), AX
-	MOVQ         v+8(FP), CX
-	MOVQ         w+16(FP), DX
-	MOVQ         tap+24(FP), BX
-	MOVQ         ahead+40(FP), SI
-	LEAQ         (BX)(BX*2), DI
-	VPXORD       Z0, Z0, Z0
-	VPXORD       Z1, Z1, Z1
-	VPXORD       Z2, Z2, Z2
-	VPXORD       Z3, Z3, Z3
-	VPXORD       Z4, Z4, Z4
-	VPXORD       Z5, Z5, Z5
-	VPXORD       Z6, Z6, Z6
-	VPXORD       Z7, Z7, Z7
-	VPXORD       Z8, Z8, Z8
-	VPXORD       Z9, Z9, Z9
-	VPXORD       Z10, Z10, Z10
-	VPXORD       Z11, Z11, Z11
-	VPXORD       Z12, Z12, Z12
-	VPXORD       Z13, Z13, Z13
-	VPXORD       Z14, Z14, Z14
-	VPXORD       Z15, Z15, Z15
-	VPXORD       Z16, Z16, Z16
-	VPXORD       Z17, Z17, Z17
-	VPXORD       Z18, Z18, Z18
-	VPXORD       Z19, Z19, Z19
-	VPXORD       Z20, Z20, Z20
-	VPXORD       Z21, Z21, Z21
-	VPXORD       Z22, Z22, Z22
-	VPXORD       Z23, Z23, Z23
+	MOVQ    c+0(FP), AX
+	MOVQ    v+8(FP), CX
+	MOVQ    w+16(FP), DX
+	MOVQ    tap+24(FP), BX
+	MOVQ    ahead+40(FP), SI
+	LEAQ    (BX)(BX*2), DI
+	CMPQ    more+48(FP), $0x00
+	JEQ     first24
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+	VMOVUPS 512(AX), Z8
+	VMOVUPS 576(AX), Z9
+	VMOVUPS 640(AX), Z10
+	VMOVUPS 704(AX), Z11
+	VMOVUPS 768(AX), Z12
+	VMOVUPS 832(AX), Z13
+	VMOVUPS 896(AX), Z14
+	VMOVUPS 960(AX), Z15
+	VMOVUPS 1024(AX), Z16
+	VMOVUPS 1088(AX), Z17
+	VMOVUPS 1152(AX), Z18
+	VMOVUPS 1216(AX), Z19
+	VMOVUPS 1280(AX), Z20
+	VMOVUPS 1344(AX), Z21
+	VMOVUPS 1408(AX), Z22
+	VMOVUPS 1472(AX), Z23
+	JMP     loaded25
+
+first24:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+loaded25:
 	VBROADCASTSS vec3f91a2b4<>+0(SB), Z24
 	MOVQ         DX, R8
 	LEAQ         (DX)(DI*1), R9
@@ -1615,7 +1664,7 @@ TEXT ·winogradTiles8AVX512(SB), NOSPLIT, $0-56
 	MOVQ         CX, R11
 	MOVQ         k+32(FP), R12
 
-loop18:
+loop26:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VMULPS            (R8)(BX*1), Z24, Z28
@@ -1656,94 +1705,97 @@ loop18:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop18
+	JNE               loop26
+	VMOVUPS           Z0, (AX)
+	VMOVUPS           Z1, 64(AX)
+	VMOVUPS           Z2, 128(AX)
+	VMOVUPS           Z3, 192(AX)
+	VMOVUPS           Z4, 256(AX)
+	VMOVUPS           Z5, 320(AX)
+	VMOVUPS           Z6, 384(AX)
+	VMOVUPS           Z7, 448(AX)
+	VMOVUPS           Z8, 512(AX)
+	VMOVUPS           Z9, 576(AX)
+	VMOVUPS           Z10, 640(AX)
+	VMOVUPS           Z11, 704(AX)
+	VMOVUPS           Z12, 768(AX)
+	VMOVUPS           Z13, 832(AX)
+	VMOVUPS           Z14, 896(AX)
+	VMOVUPS           Z15, 960(AX)
+	VMOVUPS           Z16, 1024(AX)
+	VMOVUPS           Z17, 1088(AX)
+	VMOVUPS           Z18, 1152(AX)
+	VMOVUPS           Z19, 1216(AX)
+	VMOVUPS           Z20, 1280(AX)
+	VMOVUPS           Z21, 1344(AX)
+	VMOVUPS           Z22, 1408(AX)
+	VMOVUPS           Z23, 1472(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
+	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store19
-	VADDPS            (AX), Z0, Z0
-	VADDPS            64(AX), Z1, Z1
-	VADDPS            128(AX), Z2, Z2
-	VADDPS            192(AX), Z3, Z3
-	VADDPS            256(AX), Z4, Z4
-	VADDPS            320(AX), Z5, Z5
-	VADDPS            384(AX), Z6, Z6
-	VADDPS            448(AX), Z7, Z7
-	VADDPS            512(AX), Z8, Z8
-	VADDPS            576(AX), Z9, Z9
-	VADDPS            640(AX), Z10, Z10
-	VADDPS            704(AX), Z11, Z11
-	VADDPS            768(AX), Z12, Z12
-	VADDPS            832(AX), Z13, Z13
-	VADDPS            896(AX), Z14, Z14
-	VADDPS            960(AX), Z15, Z15
-	VADDPS            1024(AX), Z16, Z16
-	VADDPS            1088(AX), Z17, Z17
-	VADDPS            1152(AX), Z18, Z18
-	VADDPS            1216(AX), Z19, Z19
-	VADDPS            1280(AX), Z20, Z20
-	VADDPS            1344(AX), Z21, Z21
-	VADDPS            1408(AX), Z22, Z22
-	VADDPS            1472(AX), Z23, Z23
+	JEQ               first27
+	VMOVUPS           1536(AX), Z0
+	VMOVUPS           1600(AX), Z1
+	VMOVUPS           1664(AX), Z2
+	VMOVUPS           1728(AX), Z3
+	VMOVUPS           1792(AX), Z4
+	VMOVUPS           1856(AX), Z5
+	VMOVUPS           1920(AX), Z6
+	VMOVUPS           1984(AX), Z7
+	VMOVUPS           2048(AX), Z8
+	VMOVUPS           2112(AX), Z9
+	VMOVUPS           2176(AX), Z10
+	VMOVUPS           2240(AX), Z11
+	VMOVUPS           2304(AX), Z12
+	VMOVUPS           2368(AX), Z13
+	VMOVUPS           2432(AX), Z14
+	VMOVUPS           2496(AX), Z15
+	VMOVUPS           2560(AX), Z16
+	VMOVUPS           2624(AX), Z17
+	VMOVUPS           2688(AX), Z18
+	VMOVUPS           2752(AX), Z19
+	VMOVUPS           2816(AX), Z20
+	VMOVUPS           2880(AX), Z21
+	VMOVUPS           2944(AX), Z22
+	VMOVUPS           3008(AX), Z23
+	JMP               loaded28
 
-store19:
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	VMOVUPS Z2, 128(AX)
-	VMOVUPS Z3, 192(AX)
-	VMOVUPS Z4, 256(AX)
-	VMOVUPS Z5, 320(AX)
-	VMOVUPS Z6, 384(AX)
-	VMOVUPS Z7, 448(AX)
-	VMOVUPS Z8, 512(AX)
-	VMOVUPS Z9, 576(AX)
-	VMOVUPS Z10, 640(AX)
-	VMOVUPS Z11, 704(AX)
-	VMOVUPS Z12, 768(AX)
-	VMOVUPS Z13, 832(AX)
-	VMOVUPS Z14, 896(AX)
-	VMOVUPS Z15, 960(AX)
-	VMOVUPS Z16, 1024(AX)
-	VMOVUPS Z17, 1088(AX)
-	VMOVUPS Z18, 1152(AX)
-	VMOVUPS Z19, 1216(AX)
-	VMOVUPS Z20, 1280(AX)
-	VMOVUPS Z21, 1344(AX)
-	VMOVUPS Z22, 1408(AX)
-	VMOVUPS Z23, 1472(AX)
-	MOVQ    k+32(FP), R12
-	SHLQ    $0x06, R12
-	SUBQ    R12, SI
-	ADDQ    BX, SI
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	MOVQ    DX, R8
-	LEAQ    (DX)(DI*1), R9
-	LEAQ    (DX)(DI*2), R10
-	MOVQ    CX, R11
-	MOVQ    k+32(FP), R12
+first27:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
 
-loop20:
+loaded28:
+	MOVQ DX, R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), R10
+	MOVQ CX, R11
+	MOVQ k+32(FP), R12
+
+loop29:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VMULPS            (R8)(BX*1), Z24, Z28
@@ -1783,87 +1835,90 @@ loop20:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop20
+	JNE               loop29
+	VMOVUPS           Z0, 1536(AX)
+	VMOVUPS           Z1, 1600(AX)
+	VMOVUPS           Z2, 1664(AX)
+	VMOVUPS           Z3, 1728(AX)
+	VMOVUPS           Z4, 1792(AX)
+	VMOVUPS           Z5, 1856(AX)
+	VMOVUPS           Z6, 1920(AX)
+	VMOVUPS           Z7, 1984(AX)
+	VMOVUPS           Z8, 2048(AX)
+	VMOVUPS           Z9, 2112(AX)
+	VMOVUPS           Z10, 2176(AX)
+	VMOVUPS           Z11, 2240(AX)
+	VMOVUPS           Z12, 2304(AX)
+	VMOVUPS           Z13, 2368(AX)
+	VMOVUPS           Z14, 2432(AX)
+	VMOVUPS           Z15, 2496(AX)
+	VMOVUPS           Z16, 2560(AX)
+	VMOVUPS           Z17, 2624(AX)
+	VMOVUPS           Z18, 2688(AX)
+	VMOVUPS           Z19, 2752(AX)
+	VMOVUPS           Z20, 2816(AX)
+	VMOVUPS           Z21, 2880(AX)
+	VMOVUPS           Z22, 2944(AX)
+	VMOVUPS           Z23, 3008(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
+	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store21
-	VADDPS            1536(AX), Z0, Z0
-	VADDPS            1600(AX), Z1, Z1
-	VADDPS            1664(AX), Z2, Z2
-	VADDPS            1728(AX), Z3, Z3
-	VADDPS            1792(AX), Z4, Z4
-	VADDPS            1856(AX), Z5, Z5
-	VADDPS            1920(AX), Z6, Z6
-	VADDPS            1984(AX), Z7, Z7
-	VADDPS            2048(AX), Z8, Z8
-	VADDPS            2112(AX), Z9, Z9
-	VADDPS            2176(AX), Z10, Z10
-	VADDPS            2240(AX), Z11, Z11
-	VADDPS            2304(AX), Z12, Z12
-	VADDPS            2368(AX), Z13, Z13
-	VADDPS            2432(AX), Z14, Z14
-	VADDPS            2496(AX), Z15, Z15
-	VADDPS            2560(AX), Z16, Z16
-	VADDPS            2624(AX), Z17, Z17
-	VADDPS            2688(AX), Z18, Z18
-	VADDPS            2752(AX), Z19, Z19
-	VADDPS            2816(AX), Z20, Z20
-	VADDPS            2880(AX), Z21, Z21
-	VADDPS            2944(AX), Z22, Z22
-	VADDPS            3008(AX), Z23, Z23
+	JEQ               first30
+	VMOVUPS           3072(AX), Z0
+	VMOVUPS           3136(AX), Z1
+	VMOVUPS           3200(AX), Z2
+	VMOVUPS           3264(AX), Z3
+	VMOVUPS           3328(AX), Z4
+	VMOVUPS           3392(AX), Z5
+	VMOVUPS           3456(AX), Z6
+	VMOVUPS           3520(AX), Z7
+	VMOVUPS           3584(AX), Z8
+	VMOVUPS           3648(AX), Z9
+	VMOVUPS           3712(AX), Z10
+	VMOVUPS           3776(AX), Z11
+	VMOVUPS           3840(AX), Z12
+	VMOVUPS           3904(AX), Z13
+	VMOVUPS           3968(AX), Z14
+	VMOVUPS           4032(AX), Z15
+	VMOVUPS           4096(AX), Z16
+	VMOVUPS           4160(AX), Z17
+	VMOVUPS           4224(AX), Z18
+	VMOVUPS           4288(AX), Z19
+	VMOVUPS           4352(AX), Z20
+	VMOVUPS           4416(AX), Z21
+	VMOVUPS           4480(AX), Z22
+	VMOVUPS           4544(AX), Z23
+	JMP               loaded31
 
-store21:
-	VMOVUPS      Z0, 1536(AX)
-	VMOVUPS      Z1, 1600(AX)
-	VMOVUPS      Z2, 1664(AX)
-	VMOVUPS      Z3, 1728(AX)
-	VMOVUPS      Z4, 1792(AX)
-	VMOVUPS      Z5, 1856(AX)
-	VMOVUPS      Z6, 1920(AX)
-	VMOVUPS      Z7, 1984(AX)
-	VMOVUPS      Z8, 2048(AX)
-	VMOVUPS      Z9, 2112(AX)
-	VMOVUPS      Z10, 2176(AX)
-	VMOVUPS      Z11, 2240(AX)
-	VMOVUPS      Z12, 2304(AX)
-	VMOVUPS      Z13, 2368(AX)
-	VMOVUPS      Z14, 2432(AX)
-	VMOVUPS      Z15, 2496(AX)
-	VMOVUPS      Z16, 2560(AX)
-	VMOVUPS      Z17, 2624(AX)
-	VMOVUPS      Z18, 2688(AX)
-	VMOVUPS      Z19, 2752(AX)
-	VMOVUPS      Z20, 2816(AX)
-	VMOVUPS      Z21, 2880(AX)
-	VMOVUPS      Z22, 2944(AX)
-	VMOVUPS      Z23, 3008(AX)
-	MOVQ         k+32(FP), R12
-	SHLQ         $0x06, R12
-	SUBQ         R12, SI
-	ADDQ         BX, SI
-	VPXORD       Z0, Z0, Z0
-	VPXORD       Z1, Z1, Z1
-	VPXORD       Z2, Z2, Z2
-	VPXORD       Z3, Z3, Z3
-	VPXORD       Z4, Z4, Z4
-	VPXORD       Z5, Z5, Z5
-	VPXORD       Z6, Z6, Z6
-	VPXORD       Z7, Z7, Z7
-	VPXORD       Z8, Z8, Z8
-	VPXORD       Z9, Z9, Z9
-	VPXORD       Z10, Z10, Z10
-	VPXORD       Z11, Z11, Z11
-	VPXORD       Z12, Z12, Z12
-	VPXORD       Z13, Z13, Z13
-	VPXORD       Z14, Z14, Z14
-	VPXORD       Z15, Z15, Z15
-	VPXORD       Z16, Z16, Z16
-	VPXORD       Z17, Z17, Z17
-	VPXORD       Z18, Z18, Z18
-	VPXORD       Z19, Z19, Z19
-	VPXORD       Z20, Z20, Z20
-	VPXORD       Z21, Z21, Z21
-	VPXORD       Z22, Z22, Z22
-	VPXORD       Z23, Z23, Z23
+first30:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+loaded31:
 	VBROADCASTSS vecbf303b34<>+0(SB), Z24
 	VBROADCASTSS vecbedc4a01<>+0(SB), Z25
 	VBROADCASTSS vecbe89ae41<>+0(SB), Z26
@@ -1873,7 +1928,7 @@ store21:
 	MOVQ         CX, R11
 	MOVQ         k+32(FP), R12
 
-loop22:
+loop32:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -1920,94 +1975,97 @@ loop22:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop22
+	JNE               loop32
+	VMOVUPS           Z0, 3072(AX)
+	VMOVUPS           Z1, 3136(AX)
+	VMOVUPS           Z2, 3200(AX)
+	VMOVUPS           Z3, 3264(AX)
+	VMOVUPS           Z4, 3328(AX)
+	VMOVUPS           Z5, 3392(AX)
+	VMOVUPS           Z6, 3456(AX)
+	VMOVUPS           Z7, 3520(AX)
+	VMOVUPS           Z8, 3584(AX)
+	VMOVUPS           Z9, 3648(AX)
+	VMOVUPS           Z10, 3712(AX)
+	VMOVUPS           Z11, 3776(AX)
+	VMOVUPS           Z12, 3840(AX)
+	VMOVUPS           Z13, 3904(AX)
+	VMOVUPS           Z14, 3968(AX)
+	VMOVUPS           Z15, 4032(AX)
+	VMOVUPS           Z16, 4096(AX)
+	VMOVUPS           Z17, 4160(AX)
+	VMOVUPS           Z18, 4224(AX)
+	VMOVUPS           Z19, 4288(AX)
+	VMOVUPS           Z20, 4352(AX)
+	VMOVUPS           Z21, 4416(AX)
+	VMOVUPS           Z22, 4480(AX)
+	VMOVUPS           Z23, 4544(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
+	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store23
-	VADDPS            3072(AX), Z0, Z0
-	VADDPS            3136(AX), Z1, Z1
-	VADDPS            3200(AX), Z2, Z2
-	VADDPS            3264(AX), Z3, Z3
-	VADDPS            3328(AX), Z4, Z4
-	VADDPS            3392(AX), Z5, Z5
-	VADDPS            3456(AX), Z6, Z6
-	VADDPS            3520(AX), Z7, Z7
-	VADDPS            3584(AX), Z8, Z8
-	VADDPS            3648(AX), Z9, Z9
-	VADDPS            3712(AX), Z10, Z10
-	VADDPS            3776(AX), Z11, Z11
-	VADDPS            3840(AX), Z12, Z12
-	VADDPS            3904(AX), Z13, Z13
-	VADDPS            3968(AX), Z14, Z14
-	VADDPS            4032(AX), Z15, Z15
-	VADDPS            4096(AX), Z16, Z16
-	VADDPS            4160(AX), Z17, Z17
-	VADDPS            4224(AX), Z18, Z18
-	VADDPS            4288(AX), Z19, Z19
-	VADDPS            4352(AX), Z20, Z20
-	VADDPS            4416(AX), Z21, Z21
-	VADDPS            4480(AX), Z22, Z22
-	VADDPS            4544(AX), Z23, Z23
+	JEQ               first33
+	VMOVUPS           4608(AX), Z0
+	VMOVUPS           4672(AX), Z1
+	VMOVUPS           4736(AX), Z2
+	VMOVUPS           4800(AX), Z3
+	VMOVUPS           4864(AX), Z4
+	VMOVUPS           4928(AX), Z5
+	VMOVUPS           4992(AX), Z6
+	VMOVUPS           5056(AX), Z7
+	VMOVUPS           5120(AX), Z8
+	VMOVUPS           5184(AX), Z9
+	VMOVUPS           5248(AX), Z10
+	VMOVUPS           5312(AX), Z11
+	VMOVUPS           5376(AX), Z12
+	VMOVUPS           5440(AX), Z13
+	VMOVUPS           5504(AX), Z14
+	VMOVUPS           5568(AX), Z15
+	VMOVUPS           5632(AX), Z16
+	VMOVUPS           5696(AX), Z17
+	VMOVUPS           5760(AX), Z18
+	VMOVUPS           5824(AX), Z19
+	VMOVUPS           5888(AX), Z20
+	VMOVUPS           5952(AX), Z21
+	VMOVUPS           6016(AX), Z22
+	VMOVUPS           6080(AX), Z23
+	JMP               loaded34
 
-store23:
-	VMOVUPS Z0, 3072(AX)
-	VMOVUPS Z1, 3136(AX)
-	VMOVUPS Z2, 3200(AX)
-	VMOVUPS Z3, 3264(AX)
-	VMOVUPS Z4, 3328(AX)
-	VMOVUPS Z5, 3392(AX)
-	VMOVUPS Z6, 3456(AX)
-	VMOVUPS Z7, 3520(AX)
-	VMOVUPS Z8, 3584(AX)
-	VMOVUPS Z9, 3648(AX)
-	VMOVUPS Z10, 3712(AX)
-	VMOVUPS Z11, 3776(AX)
-	VMOVUPS Z12, 3840(AX)
-	VMOVUPS Z13, 3904(AX)
-	VMOVUPS Z14, 3968(AX)
-	VMOVUPS Z15, 4032(AX)
-	VMOVUPS Z16, 4096(AX)
-	VMOVUPS Z17, 4160(AX)
-	VMOVUPS Z18, 4224(AX)
-	VMOVUPS Z19, 4288(AX)
-	VMOVUPS Z20, 4352(AX)
-	VMOVUPS Z21, 4416(AX)
-	VMOVUPS Z22, 4480(AX)
-	VMOVUPS Z23, 4544(AX)
-	MOVQ    k+32(FP), R12
-	SHLQ    $0x06, R12
-	SUBQ    R12, SI
-	ADDQ    BX, SI
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	MOVQ    DX, R8
-	LEAQ    (DX)(DI*1), R9
-	LEAQ    (DX)(DI*2), R10
-	MOVQ    CX, R11
-	MOVQ    k+32(FP), R12
+first33:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
 
-loop24:
+loaded34:
+	MOVQ DX, R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), R10
+	MOVQ CX, R11
+	MOVQ k+32(FP), R12
+
+loop35:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -2053,94 +2111,97 @@ loop24:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop24
+	JNE               loop35
+	VMOVUPS           Z0, 4608(AX)
+	VMOVUPS           Z1, 4672(AX)
+	VMOVUPS           Z2, 4736(AX)
+	VMOVUPS           Z3, 4800(AX)
+	VMOVUPS           Z4, 4864(AX)
+	VMOVUPS           Z5, 4928(AX)
+	VMOVUPS           Z6, 4992(AX)
+	VMOVUPS           Z7, 5056(AX)
+	VMOVUPS           Z8, 5120(AX)
+	VMOVUPS           Z9, 5184(AX)
+	VMOVUPS           Z10, 5248(AX)
+	VMOVUPS           Z11, 5312(AX)
+	VMOVUPS           Z12, 5376(AX)
+	VMOVUPS           Z13, 5440(AX)
+	VMOVUPS           Z14, 5504(AX)
+	VMOVUPS           Z15, 5568(AX)
+	VMOVUPS           Z16, 5632(AX)
+	VMOVUPS           Z17, 5696(AX)
+	VMOVUPS           Z18, 5760(AX)
+	VMOVUPS           Z19, 5824(AX)
+	VMOVUPS           Z20, 5888(AX)
+	VMOVUPS           Z21, 5952(AX)
+	VMOVUPS           Z22, 6016(AX)
+	VMOVUPS           Z23, 6080(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
+	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store25
-	VADDPS            4608(AX), Z0, Z0
-	VADDPS            4672(AX), Z1, Z1
-	VADDPS            4736(AX), Z2, Z2
-	VADDPS            4800(AX), Z3, Z3
-	VADDPS            4864(AX), Z4, Z4
-	VADDPS            4928(AX), Z5, Z5
-	VADDPS            4992(AX), Z6, Z6
-	VADDPS            5056(AX), Z7, Z7
-	VADDPS            5120(AX), Z8, Z8
-	VADDPS            5184(AX), Z9, Z9
-	VADDPS            5248(AX), Z10, Z10
-	VADDPS            5312(AX), Z11, Z11
-	VADDPS            5376(AX), Z12, Z12
-	VADDPS            5440(AX), Z13, Z13
-	VADDPS            5504(AX), Z14, Z14
-	VADDPS            5568(AX), Z15, Z15
-	VADDPS            5632(AX), Z16, Z16
-	VADDPS            5696(AX), Z17, Z17
-	VADDPS            5760(AX), Z18, Z18
-	VADDPS            5824(AX), Z19, Z19
-	VADDPS            5888(AX), Z20, Z20
-	VADDPS            5952(AX), Z21, Z21
-	VADDPS            6016(AX), Z22, Z22
-	VADDPS            6080(AX), Z23, Z23
+	JEQ               first36
+	VMOVUPS           6144(AX), Z0
+	VMOVUPS           6208(AX), Z1
+	VMOVUPS           6272(AX), Z2
+	VMOVUPS           6336(AX), Z3
+	VMOVUPS           6400(AX), Z4
+	VMOVUPS           6464(AX), Z5
+	VMOVUPS           6528(AX), Z6
+	VMOVUPS           6592(AX), Z7
+	VMOVUPS           6656(AX), Z8
+	VMOVUPS           6720(AX), Z9
+	VMOVUPS           6784(AX), Z10
+	VMOVUPS           6848(AX), Z11
+	VMOVUPS           6912(AX), Z12
+	VMOVUPS           6976(AX), Z13
+	VMOVUPS           7040(AX), Z14
+	VMOVUPS           7104(AX), Z15
+	VMOVUPS           7168(AX), Z16
+	VMOVUPS           7232(AX), Z17
+	VMOVUPS           7296(AX), Z18
+	VMOVUPS           7360(AX), Z19
+	VMOVUPS           7424(AX), Z20
+	VMOVUPS           7488(AX), Z21
+	VMOVUPS           7552(AX), Z22
+	VMOVUPS           7616(AX), Z23
+	JMP               loaded37
 
-store25:
-	VMOVUPS Z0, 4608(AX)
-	VMOVUPS Z1, 4672(AX)
-	VMOVUPS Z2, 4736(AX)
-	VMOVUPS Z3, 4800(AX)
-	VMOVUPS Z4, 4864(AX)
-	VMOVUPS Z5, 4928(AX)
-	VMOVUPS Z6, 4992(AX)
-	VMOVUPS Z7, 5056(AX)
-	VMOVUPS Z8, 5120(AX)
-	VMOVUPS Z9, 5184(AX)
-	VMOVUPS Z10, 5248(AX)
-	VMOVUPS Z11, 5312(AX)
-	VMOVUPS Z12, 5376(AX)
-	VMOVUPS Z13, 5440(AX)
-	VMOVUPS Z14, 5504(AX)
-	VMOVUPS Z15, 5568(AX)
-	VMOVUPS Z16, 5632(AX)
-	VMOVUPS Z17, 5696(AX)
-	VMOVUPS Z18, 5760(AX)
-	VMOVUPS Z19, 5824(AX)
-	VMOVUPS Z20, 5888(AX)
-	VMOVUPS Z21, 5952(AX)
-	VMOVUPS Z22, 6016(AX)
-	VMOVUPS Z23, 6080(AX)
-	MOVQ    k+32(FP), R12
-	SHLQ    $0x06, R12
-	SUBQ    R12, SI
-	ADDQ    BX, SI
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	MOVQ    DX, R8
-	LEAQ    (DX)(DI*1), R9
-	LEAQ    (DX)(DI*2), R10
-	MOVQ    CX, R11
-	MOVQ    k+32(FP), R12
+first36:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
 
-loop26:
+loaded37:
+	MOVQ DX, R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), R10
+	MOVQ CX, R11
+	MOVQ k+32(FP), R12
+
+loop38:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -2187,94 +2248,97 @@ loop26:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop26
+	JNE               loop38
+	VMOVUPS           Z0, 6144(AX)
+	VMOVUPS           Z1, 6208(AX)
+	VMOVUPS           Z2, 6272(AX)
+	VMOVUPS           Z3, 6336(AX)
+	VMOVUPS           Z4, 6400(AX)
+	VMOVUPS           Z5, 6464(AX)
+	VMOVUPS           Z6, 6528(AX)
+	VMOVUPS           Z7, 6592(AX)
+	VMOVUPS           Z8, 6656(AX)
+	VMOVUPS           Z9, 6720(AX)
+	VMOVUPS           Z10, 6784(AX)
+	VMOVUPS           Z11, 6848(AX)
+	VMOVUPS           Z12, 6912(AX)
+	VMOVUPS           Z13, 6976(AX)
+	VMOVUPS           Z14, 7040(AX)
+	VMOVUPS           Z15, 7104(AX)
+	VMOVUPS           Z16, 7168(AX)
+	VMOVUPS           Z17, 7232(AX)
+	VMOVUPS           Z18, 7296(AX)
+	VMOVUPS           Z19, 7360(AX)
+	VMOVUPS           Z20, 7424(AX)
+	VMOVUPS           Z21, 7488(AX)
+	VMOVUPS           Z22, 7552(AX)
+	VMOVUPS           Z23, 7616(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
+	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store27
-	VADDPS            6144(AX), Z0, Z0
-	VADDPS            6208(AX), Z1, Z1
-	VADDPS            6272(AX), Z2, Z2
-	VADDPS            6336(AX), Z3, Z3
-	VADDPS            6400(AX), Z4, Z4
-	VADDPS            6464(AX), Z5, Z5
-	VADDPS            6528(AX), Z6, Z6
-	VADDPS            6592(AX), Z7, Z7
-	VADDPS            6656(AX), Z8, Z8
-	VADDPS            6720(AX), Z9, Z9
-	VADDPS            6784(AX), Z10, Z10
-	VADDPS            6848(AX), Z11, Z11
-	VADDPS            6912(AX), Z12, Z12
-	VADDPS            6976(AX), Z13, Z13
-	VADDPS            7040(AX), Z14, Z14
-	VADDPS            7104(AX), Z15, Z15
-	VADDPS            7168(AX), Z16, Z16
-	VADDPS            7232(AX), Z17, Z17
-	VADDPS            7296(AX), Z18, Z18
-	VADDPS            7360(AX), Z19, Z19
-	VADDPS            7424(AX), Z20, Z20
-	VADDPS            7488(AX), Z21, Z21
-	VADDPS            7552(AX), Z22, Z22
-	VADDPS            7616(AX), Z23, Z23
+	JEQ               first39
+	VMOVUPS           7680(AX), Z0
+	VMOVUPS           7744(AX), Z1
+	VMOVUPS           7808(AX), Z2
+	VMOVUPS           7872(AX), Z3
+	VMOVUPS           7936(AX), Z4
+	VMOVUPS           8000(AX), Z5
+	VMOVUPS           8064(AX), Z6
+	VMOVUPS           8128(AX), Z7
+	VMOVUPS           8192(AX), Z8
+	VMOVUPS           8256(AX), Z9
+	VMOVUPS           8320(AX), Z10
+	VMOVUPS           8384(AX), Z11
+	VMOVUPS           8448(AX), Z12
+	VMOVUPS           8512(AX), Z13
+	VMOVUPS           8576(AX), Z14
+	VMOVUPS           8640(AX), Z15
+	VMOVUPS           8704(AX), Z16
+	VMOVUPS           8768(AX), Z17
+	VMOVUPS           8832(AX), Z18
+	VMOVUPS           8896(AX), Z19
+	VMOVUPS           8960(AX), Z20
+	VMOVUPS           9024(AX), Z21
+	VMOVUPS           9088(AX), Z22
+	VMOVUPS           9152(AX), Z23
+	JMP               loaded40
 
-store27:
-	VMOVUPS Z0, 6144(AX)
-	VMOVUPS Z1, 6208(AX)
-	VMOVUPS Z2, 6272(AX)
-	VMOVUPS Z3, 6336(AX)
-	VMOVUPS Z4, 6400(AX)
-	VMOVUPS Z5, 6464(AX)
-	VMOVUPS Z6, 6528(AX)
-	VMOVUPS Z7, 6592(AX)
-	VMOVUPS Z8, 6656(AX)
-	VMOVUPS Z9, 6720(AX)
-	VMOVUPS Z10, 6784(AX)
-	VMOVUPS Z11, 6848(AX)
-	VMOVUPS Z12, 6912(AX)
-	VMOVUPS Z13, 6976(AX)
-	VMOVUPS Z14, 7040(AX)
-	VMOVUPS Z15, 7104(AX)
-	VMOVUPS Z16, 7168(AX)
-	VMOVUPS Z17, 7232(AX)
-	VMOVUPS Z18, 7296(AX)
-	VMOVUPS Z19, 7360(AX)
-	VMOVUPS Z20, 7424(AX)
-	VMOVUPS Z21, 7488(AX)
-	VMOVUPS Z22, 7552(AX)
-	VMOVUPS Z23, 7616(AX)
-	MOVQ    k+32(FP), R12
-	SHLQ    $0x06, R12
-	SUBQ    R12, SI
-	ADDQ    BX, SI
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	MOVQ    DX, R8
-	LEAQ    (DX)(DI*1), R9
-	LEAQ    (DX)(DI*2), R10
-	MOVQ    CX, R11
-	MOVQ    k+32(FP), R12
+first39:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
 
-loop28:
+loaded40:
+	MOVQ DX, R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), R10
+	MOVQ CX, R11
+	MOVQ k+32(FP), R12
+
+loop41:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -2320,87 +2384,90 @@ loop28:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop28
+	JNE               loop41
+	VMOVUPS           Z0, 7680(AX)
+	VMOVUPS           Z1, 7744(AX)
+	VMOVUPS           Z2, 7808(AX)
+	VMOVUPS           Z3, 7872(AX)
+	VMOVUPS           Z4, 7936(AX)
+	VMOVUPS           Z5, 8000(AX)
+	VMOVUPS           Z6, 8064(AX)
+	VMOVUPS           Z7, 8128(AX)
+	VMOVUPS           Z8, 8192(AX)
+	VMOVUPS           Z9, 8256(AX)
+	VMOVUPS           Z10, 8320(AX)
+	VMOVUPS           Z11, 8384(AX)
+	VMOVUPS           Z12, 8448(AX)
+	VMOVUPS           Z13, 8512(AX)
+	VMOVUPS           Z14, 8576(AX)
+	VMOVUPS           Z15, 8640(AX)
+	VMOVUPS           Z16, 8704(AX)
+	VMOVUPS           Z17, 8768(AX)
+	VMOVUPS           Z18, 8832(AX)
+	VMOVUPS           Z19, 8896(AX)
+	VMOVUPS           Z20, 8960(AX)
+	VMOVUPS           Z21, 9024(AX)
+	VMOVUPS           Z22, 9088(AX)
+	VMOVUPS           Z23, 9152(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
+	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store29
-	VADDPS            7680(AX), Z0, Z0
-	VADDPS            7744(AX), Z1, Z1
-	VADDPS            7808(AX), Z2, Z2
-	VADDPS            7872(AX), Z3, Z3
-	VADDPS            7936(AX), Z4, Z4
-	VADDPS            8000(AX), Z5, Z5
-	VADDPS            8064(AX), Z6, Z6
-	VADDPS            8128(AX), Z7, Z7
-	VADDPS            8192(AX), Z8, Z8
-	VADDPS            8256(AX), Z9, Z9
-	VADDPS            8320(AX), Z10, Z10
-	VADDPS            8384(AX), Z11, Z11
-	VADDPS            8448(AX), Z12, Z12
-	VADDPS            8512(AX), Z13, Z13
-	VADDPS            8576(AX), Z14, Z14
-	VADDPS            8640(AX), Z15, Z15
-	VADDPS            8704(AX), Z16, Z16
-	VADDPS            8768(AX), Z17, Z17
-	VADDPS            8832(AX), Z18, Z18
-	VADDPS            8896(AX), Z19, Z19
-	VADDPS            8960(AX), Z20, Z20
-	VADDPS            9024(AX), Z21, Z21
-	VADDPS            9088(AX), Z22, Z22
-	VADDPS            9152(AX), Z23, Z23
+	JEQ               first42
+	VMOVUPS           9216(AX), Z0
+	VMOVUPS           9280(AX), Z1
+	VMOVUPS           9344(AX), Z2
+	VMOVUPS           9408(AX), Z3
+	VMOVUPS           9472(AX), Z4
+	VMOVUPS           9536(AX), Z5
+	VMOVUPS           9600(AX), Z6
+	VMOVUPS           9664(AX), Z7
+	VMOVUPS           9728(AX), Z8
+	VMOVUPS           9792(AX), Z9
+	VMOVUPS           9856(AX), Z10
+	VMOVUPS           9920(AX), Z11
+	VMOVUPS           9984(AX), Z12
+	VMOVUPS           10048(AX), Z13
+	VMOVUPS           10112(AX), Z14
+	VMOVUPS           10176(AX), Z15
+	VMOVUPS           10240(AX), Z16
+	VMOVUPS           10304(AX), Z17
+	VMOVUPS           10368(AX), Z18
+	VMOVUPS           10432(AX), Z19
+	VMOVUPS           10496(AX), Z20
+	VMOVUPS           10560(AX), Z21
+	VMOVUPS           10624(AX), Z22
+	VMOVUPS           10688(AX), Z23
+	JMP               loaded43
 
-store29:
-	VMOVUPS      Z0, 7680(AX)
-	VMOVUPS      Z1, 7744(AX)
-	VMOVUPS      Z2, 7808(AX)
-	VMOVUPS      Z3, 7872(AX)
-	VMOVUPS      Z4, 7936(AX)
-	VMOVUPS      Z5, 8000(AX)
-	VMOVUPS      Z6, 8064(AX)
-	VMOVUPS      Z7, 8128(AX)
-	VMOVUPS      Z8, 8192(AX)
-	VMOVUPS      Z9, 8256(AX)
-	VMOVUPS      Z10, 8320(AX)
-	VMOVUPS      Z11, 8384(AX)
-	VMOVUPS      Z12, 8448(AX)
-	VMOVUPS      Z13, 8512(AX)
-	VMOVUPS      Z14, 8576(AX)
-	VMOVUPS      Z15, 8640(AX)
-	VMOVUPS      Z16, 8704(AX)
-	VMOVUPS      Z17, 8768(AX)
-	VMOVUPS      Z18, 8832(AX)
-	VMOVUPS      Z19, 8896(AX)
-	VMOVUPS      Z20, 8960(AX)
-	VMOVUPS      Z21, 9024(AX)
-	VMOVUPS      Z22, 9088(AX)
-	VMOVUPS      Z23, 9152(AX)
-	MOVQ         k+32(FP), R12
-	SHLQ         $0x06, R12
-	SUBQ         R12, SI
-	ADDQ         BX, SI
-	VPXORD       Z0, Z0, Z0
-	VPXORD       Z1, Z1, Z1
-	VPXORD       Z2, Z2, Z2
-	VPXORD       Z3, Z3, Z3
-	VPXORD       Z4, Z4, Z4
-	VPXORD       Z5, Z5, Z5
-	VPXORD       Z6, Z6, Z6
-	VPXORD       Z7, Z7, Z7
-	VPXORD       Z8, Z8, Z8
-	VPXORD       Z9, Z9, Z9
-	VPXORD       Z10, Z10, Z10
-	VPXORD       Z11, Z11, Z11
-	VPXORD       Z12, Z12, Z12
-	VPXORD       Z13, Z13, Z13
-	VPXORD       Z14, Z14, Z14
-	VPXORD       Z15, Z15, Z15
-	VPXORD       Z16, Z16, Z16
-	VPXORD       Z17, Z17, Z17
-	VPXORD       Z18, Z18, Z18
-	VPXORD       Z19, Z19, Z19
-	VPXORD       Z20, Z20, Z20
-	VPXORD       Z21, Z21, Z21
-	VPXORD       Z22, Z22, Z22
-	VPXORD       Z23, Z23, Z23
+first42:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+loaded43:
 	VBROADCASTSS vec3df4c401<>+0(SB), Z24
 	VBROADCASTSS vec3e379301<>+0(SB), Z25
 	VBROADCASTSS vec3e89ae41<>+0(SB), Z26
@@ -2410,7 +2477,7 @@ store29:
 	MOVQ         CX, R11
 	MOVQ         k+32(FP), R12
 
-loop30:
+loop44:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -2457,94 +2524,97 @@ loop30:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop30
+	JNE               loop44
+	VMOVUPS           Z0, 9216(AX)
+	VMOVUPS           Z1, 9280(AX)
+	VMOVUPS           Z2, 9344(AX)
+	VMOVUPS           Z3, 9408(AX)
+	VMOVUPS           Z4, 9472(AX)
+	VMOVUPS           Z5, 9536(AX)
+	VMOVUPS           Z6, 9600(AX)
+	VMOVUPS           Z7, 9664(AX)
+	VMOVUPS           Z8, 9728(AX)
+	VMOVUPS           Z9, 9792(AX)
+	VMOVUPS           Z10, 9856(AX)
+	VMOVUPS           Z11, 9920(AX)
+	VMOVUPS           Z12, 9984(AX)
+	VMOVUPS           Z13, 10048(AX)
+	VMOVUPS           Z14, 10112(AX)
+	VMOVUPS           Z15, 10176(AX)
+	VMOVUPS           Z16, 10240(AX)
+	VMOVUPS           Z17, 10304(AX)
+	VMOVUPS           Z18, 10368(AX)
+	VMOVUPS           Z19, 10432(AX)
+	VMOVUPS           Z20, 10496(AX)
+	VMOVUPS           Z21, 10560(AX)
+	VMOVUPS           Z22, 10624(AX)
+	VMOVUPS           Z23, 10688(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
+	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store31
-	VADDPS            9216(AX), Z0, Z0
-	VADDPS            9280(AX), Z1, Z1
-	VADDPS            9344(AX), Z2, Z2
-	VADDPS            9408(AX), Z3, Z3
-	VADDPS            9472(AX), Z4, Z4
-	VADDPS            9536(AX), Z5, Z5
-	VADDPS            9600(AX), Z6, Z6
-	VADDPS            9664(AX), Z7, Z7
-	VADDPS            9728(AX), Z8, Z8
-	VADDPS            9792(AX), Z9, Z9
-	VADDPS            9856(AX), Z10, Z10
-	VADDPS            9920(AX), Z11, Z11
-	VADDPS            9984(AX), Z12, Z12
-	VADDPS            10048(AX), Z13, Z13
-	VADDPS            10112(AX), Z14, Z14
-	VADDPS            10176(AX), Z15, Z15
-	VADDPS            10240(AX), Z16, Z16
-	VADDPS            10304(AX), Z17, Z17
-	VADDPS            10368(AX), Z18, Z18
-	VADDPS            10432(AX), Z19, Z19
-	VADDPS            10496(AX), Z20, Z20
-	VADDPS            10560(AX), Z21, Z21
-	VADDPS            10624(AX), Z22, Z22
-	VADDPS            10688(AX), Z23, Z23
+	JEQ               first45
+	VMOVUPS           10752(AX), Z0
+	VMOVUPS           10816(AX), Z1
+	VMOVUPS           10880(AX), Z2
+	VMOVUPS           10944(AX), Z3
+	VMOVUPS           11008(AX), Z4
+	VMOVUPS           11072(AX), Z5
+	VMOVUPS           11136(AX), Z6
+	VMOVUPS           11200(AX), Z7
+	VMOVUPS           11264(AX), Z8
+	VMOVUPS           11328(AX), Z9
+	VMOVUPS           11392(AX), Z10
+	VMOVUPS           11456(AX), Z11
+	VMOVUPS           11520(AX), Z12
+	VMOVUPS           11584(AX), Z13
+	VMOVUPS           11648(AX), Z14
+	VMOVUPS           11712(AX), Z15
+	VMOVUPS           11776(AX), Z16
+	VMOVUPS           11840(AX), Z17
+	VMOVUPS           11904(AX), Z18
+	VMOVUPS           11968(AX), Z19
+	VMOVUPS           12032(AX), Z20
+	VMOVUPS           12096(AX), Z21
+	VMOVUPS           12160(AX), Z22
+	VMOVUPS           12224(AX), Z23
+	JMP               loaded46
 
-store31:
-	VMOVUPS Z0, 9216(AX)
-	VMOVUPS Z1, 9280(AX)
-	VMOVUPS Z2, 9344(AX)
-	VMOVUPS Z3, 9408(AX)
-	VMOVUPS Z4, 9472(AX)
-	VMOVUPS Z5, 9536(AX)
-	VMOVUPS Z6, 9600(AX)
-	VMOVUPS Z7, 9664(AX)
-	VMOVUPS Z8, 9728(AX)
-	VMOVUPS Z9, 9792(AX)
-	VMOVUPS Z10, 9856(AX)
-	VMOVUPS Z11, 9920(AX)
-	VMOVUPS Z12, 9984(AX)
-	VMOVUPS Z13, 10048(AX)
-	VMOVUPS Z14, 10112(AX)
-	VMOVUPS Z15, 10176(AX)
-	VMOVUPS Z16, 10240(AX)
-	VMOVUPS Z17, 10304(AX)
-	VMOVUPS Z18, 10368(AX)
-	VMOVUPS Z19, 10432(AX)
-	VMOVUPS Z20, 10496(AX)
-	VMOVUPS Z21, 10560(AX)
-	VMOVUPS Z22, 10624(AX)
-	VMOVUPS Z23, 10688(AX)
-	MOVQ    k+32(FP), R12
-	SHLQ    $0x06, R12
-	SUBQ    R12, SI
-	ADDQ    BX, SI
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	MOVQ    DX, R8
-	LEAQ    (DX)(DI*1), R9
-	LEAQ    (DX)(DI*2), R10
-	MOVQ    CX, R11
-	MOVQ    k+32(FP), R12
+first45:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
 
-loop32:
+loaded46:
+	MOVQ DX, R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), R10
+	MOVQ CX, R11
+	MOVQ k+32(FP), R12
+
+loop47:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -2590,94 +2660,97 @@ loop32:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop32
+	JNE               loop47
+	VMOVUPS           Z0, 10752(AX)
+	VMOVUPS           Z1, 10816(AX)
+	VMOVUPS           Z2, 10880(AX)
+	VMOVUPS           Z3, 10944(AX)
+	VMOVUPS           Z4, 11008(AX)
+	VMOVUPS           Z5, 11072(AX)
+	VMOVUPS           Z6, 11136(AX)
+	VMOVUPS           Z7, 11200(AX)
+	VMOVUPS           Z8, 11264(AX)
+	VMOVUPS           Z9, 11328(AX)
+	VMOVUPS           Z10, 11392(AX)
+	VMOVUPS           Z11, 11456(AX)
+	VMOVUPS           Z12, 11520(AX)
+	VMOVUPS           Z13, 11584(AX)
+	VMOVUPS           Z14, 11648(AX)
+	VMOVUPS           Z15, 11712(AX)
+	VMOVUPS           Z16, 11776(AX)
+	VMOVUPS           Z17, 11840(AX)
+	VMOVUPS           Z18, 11904(AX)
+	VMOVUPS           Z19, 11968(AX)
+	VMOVUPS           Z20, 12032(AX)
+	VMOVUPS           Z21, 12096(AX)
+	VMOVUPS           Z22, 12160(AX)
+	VMOVUPS           Z23, 12224(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
+	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store33
-	VADDPS            10752(AX), Z0, Z0
-	VADDPS            10816(AX), Z1, Z1
-	VADDPS            10880(AX), Z2, Z2
-	VADDPS            10944(AX), Z3, Z3
-	VADDPS            11008(AX), Z4, Z4
-	VADDPS            11072(AX), Z5, Z5
-	VADDPS            11136(AX), Z6, Z6
-	VADDPS            11200(AX), Z7, Z7
-	VADDPS            11264(AX), Z8, Z8
-	VADDPS            11328(AX), Z9, Z9
-	VADDPS            11392(AX), Z10, Z10
-	VADDPS            11456(AX), Z11, Z11
-	VADDPS            11520(AX), Z12, Z12
-	VADDPS            11584(AX), Z13, Z13
-	VADDPS            11648(AX), Z14, Z14
-	VADDPS            11712(AX), Z15, Z15
-	VADDPS            11776(AX), Z16, Z16
-	VADDPS            11840(AX), Z17, Z17
-	VADDPS            11904(AX), Z18, Z18
-	VADDPS            11968(AX), Z19, Z19
-	VADDPS            12032(AX), Z20, Z20
-	VADDPS            12096(AX), Z21, Z21
-	VADDPS            12160(AX), Z22, Z22
-	VADDPS            12224(AX), Z23, Z23
+	JEQ               first48
+	VMOVUPS           12288(AX), Z0
+	VMOVUPS           12352(AX), Z1
+	VMOVUPS           12416(AX), Z2
+	VMOVUPS           12480(AX), Z3
+	VMOVUPS           12544(AX), Z4
+	VMOVUPS           12608(AX), Z5
+	VMOVUPS           12672(AX), Z6
+	VMOVUPS           12736(AX), Z7
+	VMOVUPS           12800(AX), Z8
+	VMOVUPS           12864(AX), Z9
+	VMOVUPS           12928(AX), Z10
+	VMOVUPS           12992(AX), Z11
+	VMOVUPS           13056(AX), Z12
+	VMOVUPS           13120(AX), Z13
+	VMOVUPS           13184(AX), Z14
+	VMOVUPS           13248(AX), Z15
+	VMOVUPS           13312(AX), Z16
+	VMOVUPS           13376(AX), Z17
+	VMOVUPS           13440(AX), Z18
+	VMOVUPS           13504(AX), Z19
+	VMOVUPS           13568(AX), Z20
+	VMOVUPS           13632(AX), Z21
+	VMOVUPS           13696(AX), Z22
+	VMOVUPS           13760(AX), Z23
+	JMP               loaded49
 
-store33:
-	VMOVUPS Z0, 10752(AX)
-	VMOVUPS Z1, 10816(AX)
-	VMOVUPS Z2, 10880(AX)
-	VMOVUPS Z3, 10944(AX)
-	VMOVUPS Z4, 11008(AX)
-	VMOVUPS Z5, 11072(AX)
-	VMOVUPS Z6, 11136(AX)
-	VMOVUPS Z7, 11200(AX)
-	VMOVUPS Z8, 11264(AX)
-	VMOVUPS Z9, 11328(AX)
-	VMOVUPS Z10, 11392(AX)
-	VMOVUPS Z11, 11456(AX)
-	VMOVUPS Z12, 11520(AX)
-	VMOVUPS Z13, 11584(AX)
-	VMOVUPS Z14, 11648(AX)
-	VMOVUPS Z15, 11712(AX)
-	VMOVUPS Z16, 11776(AX)
-	VMOVUPS Z17, 11840(AX)
-	VMOVUPS Z18, 11904(AX)
-	VMOVUPS Z19, 11968(AX)
-	VMOVUPS Z20, 12032(AX)
-	VMOVUPS Z21, 12096(AX)
-	VMOVUPS Z22, 12160(AX)
-	VMOVUPS Z23, 12224(AX)
-	MOVQ    k+32(FP), R12
-	SHLQ    $0x06, R12
-	SUBQ    R12, SI
-	ADDQ    BX, SI
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	MOVQ    DX, R8
-	LEAQ    (DX)(DI*1), R9
-	LEAQ    (DX)(DI*2), R10
-	MOVQ    CX, R11
-	MOVQ    k+32(FP), R12
+first48:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
 
-loop34:
+loaded49:
+	MOVQ DX, R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), R10
+	MOVQ CX, R11
+	MOVQ k+32(FP), R12
+
+loop50:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -2724,94 +2797,97 @@ loop34:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop34
+	JNE               loop50
+	VMOVUPS           Z0, 12288(AX)
+	VMOVUPS           Z1, 12352(AX)
+	VMOVUPS           Z2, 12416(AX)
+	VMOVUPS           Z3, 12480(AX)
+	VMOVUPS           Z4, 12544(AX)
+	VMOVUPS           Z5, 12608(AX)
+	VMOVUPS           Z6, 12672(AX)
+	VMOVUPS           Z7, 12736(AX)
+	VMOVUPS           Z8, 12800(AX)
+	VMOVUPS           Z9, 12864(AX)
+	VMOVUPS           Z10, 12928(AX)
+	VMOVUPS           Z11, 12992(AX)
+	VMOVUPS           Z12, 13056(AX)
+	VMOVUPS           Z13, 13120(AX)
+	VMOVUPS           Z14, 13184(AX)
+	VMOVUPS           Z15, 13248(AX)
+	VMOVUPS           Z16, 13312(AX)
+	VMOVUPS           Z17, 13376(AX)
+	VMOVUPS           Z18, 13440(AX)
+	VMOVUPS           Z19, 13504(AX)
+	VMOVUPS           Z20, 13568(AX)
+	VMOVUPS           Z21, 13632(AX)
+	VMOVUPS           Z22, 13696(AX)
+	VMOVUPS           Z23, 13760(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
+	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store35
-	VADDPS            12288(AX), Z0, Z0
-	VADDPS            12352(AX), Z1, Z1
-	VADDPS            12416(AX), Z2, Z2
-	VADDPS            12480(AX), Z3, Z3
-	VADDPS            12544(AX), Z4, Z4
-	VADDPS            12608(AX), Z5, Z5
-	VADDPS            12672(AX), Z6, Z6
-	VADDPS            12736(AX), Z7, Z7
-	VADDPS            12800(AX), Z8, Z8
-	VADDPS            12864(AX), Z9, Z9
-	VADDPS            12928(AX), Z10, Z10
-	VADDPS            12992(AX), Z11, Z11
-	VADDPS            13056(AX), Z12, Z12
-	VADDPS            13120(AX), Z13, Z13
-	VADDPS            13184(AX), Z14, Z14
-	VADDPS            13248(AX), Z15, Z15
-	VADDPS            13312(AX), Z16, Z16
-	VADDPS            13376(AX), Z17, Z17
-	VADDPS            13440(AX), Z18, Z18
-	VADDPS            13504(AX), Z19, Z19
-	VADDPS            13568(AX), Z20, Z20
-	VADDPS            13632(AX), Z21, Z21
-	VADDPS            13696(AX), Z22, Z22
-	VADDPS            13760(AX), Z23, Z23
+	JEQ               first51
+	VMOVUPS           13824(AX), Z0
+	VMOVUPS           13888(AX), Z1
+	VMOVUPS           13952(AX), Z2
+	VMOVUPS           14016(AX), Z3
+	VMOVUPS           14080(AX), Z4
+	VMOVUPS           14144(AX), Z5
+	VMOVUPS           14208(AX), Z6
+	VMOVUPS           14272(AX), Z7
+	VMOVUPS           14336(AX), Z8
+	VMOVUPS           14400(AX), Z9
+	VMOVUPS           14464(AX), Z10
+	VMOVUPS           14528(AX), Z11
+	VMOVUPS           14592(AX), Z12
+	VMOVUPS           14656(AX), Z13
+	VMOVUPS           14720(AX), Z14
+	VMOVUPS           14784(AX), Z15
+	VMOVUPS           14848(AX), Z16
+	VMOVUPS           14912(AX), Z17
+	VMOVUPS           14976(AX), Z18
+	VMOVUPS           15040(AX), Z19
+	VMOVUPS           15104(AX), Z20
+	VMOVUPS           15168(AX), Z21
+	VMOVUPS           15232(AX), Z22
+	VMOVUPS           15296(AX), Z23
+	JMP               loaded52
 
-store35:
-	VMOVUPS Z0, 12288(AX)
-	VMOVUPS Z1, 12352(AX)
-	VMOVUPS Z2, 12416(AX)
-	VMOVUPS Z3, 12480(AX)
-	VMOVUPS Z4, 12544(AX)
-	VMOVUPS Z5, 12608(AX)
-	VMOVUPS Z6, 12672(AX)
-	VMOVUPS Z7, 12736(AX)
-	VMOVUPS Z8, 12800(AX)
-	VMOVUPS Z9, 12864(AX)
-	VMOVUPS Z10, 12928(AX)
-	VMOVUPS Z11, 12992(AX)
-	VMOVUPS Z12, 13056(AX)
-	VMOVUPS Z13, 13120(AX)
-	VMOVUPS Z14, 13184(AX)
-	VMOVUPS Z15, 13248(AX)
-	VMOVUPS Z16, 13312(AX)
-	VMOVUPS Z17, 13376(AX)
-	VMOVUPS Z18, 13440(AX)
-	VMOVUPS Z19, 13504(AX)
-	VMOVUPS Z20, 13568(AX)
-	VMOVUPS Z21, 13632(AX)
-	VMOVUPS Z22, 13696(AX)
-	VMOVUPS Z23, 13760(AX)
-	MOVQ    k+32(FP), R12
-	SHLQ    $0x06, R12
-	SUBQ    R12, SI
-	ADDQ    BX, SI
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	MOVQ    DX, R8
-	LEAQ    (DX)(DI*1), R9
-	LEAQ    (DX)(DI*2), R10
-	MOVQ    CX, R11
-	MOVQ    k+32(FP), R12
+first51:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
 
-loop36:
+loaded52:
+	MOVQ DX, R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), R10
+	MOVQ CX, R11
+	MOVQ k+32(FP), R12
+
+loop53:
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
 	VFNMADD231PS      (R9), Z25, Z27
@@ -2856,93 +2932,96 @@ loop36:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop36
+	JNE               loop53
+	VMOVUPS           Z0, 13824(AX)
+	VMOVUPS           Z1, 13888(AX)
+	VMOVUPS           Z2, 13952(AX)
+	VMOVUPS           Z3, 14016(AX)
+	VMOVUPS           Z4, 14080(AX)
+	VMOVUPS           Z5, 14144(AX)
+	VMOVUPS           Z6, 14208(AX)
+	VMOVUPS           Z7, 14272(AX)
+	VMOVUPS           Z8, 14336(AX)
+	VMOVUPS           Z9, 14400(AX)
+	VMOVUPS           Z10, 14464(AX)
+	VMOVUPS           Z11, 14528(AX)
+	VMOVUPS           Z12, 14592(AX)
+	VMOVUPS           Z13, 14656(AX)
+	VMOVUPS           Z14, 14720(AX)
+	VMOVUPS           Z15, 14784(AX)
+	VMOVUPS           Z16, 14848(AX)
+	VMOVUPS           Z17, 14912(AX)
+	VMOVUPS           Z18, 14976(AX)
+	VMOVUPS           Z19, 15040(AX)
+	VMOVUPS           Z20, 15104(AX)
+	VMOVUPS           Z21, 15168(AX)
+	VMOVUPS           Z22, 15232(AX)
+	VMOVUPS           Z23, 15296(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store37
-	VADDPS            13824(AX), Z0, Z0
-	VADDPS            13888(AX), Z1, Z1
-	VADDPS            13952(AX), Z2, Z2
-	VADDPS            14016(AX), Z3, Z3
-	VADDPS            14080(AX), Z4, Z4
-	VADDPS            14144(AX), Z5, Z5
-	VADDPS            14208(AX), Z6, Z6
-	VADDPS            14272(AX), Z7, Z7
-	VADDPS            14336(AX), Z8, Z8
-	VADDPS            14400(AX), Z9, Z9
-	VADDPS            14464(AX), Z10, Z10
-	VADDPS            14528(AX), Z11, Z11
-	VADDPS            14592(AX), Z12, Z12
-	VADDPS            14656(AX), Z13, Z13
-	VADDPS            14720(AX), Z14, Z14
-	VADDPS            14784(AX), Z15, Z15
-	VADDPS            14848(AX), Z16, Z16
-	VADDPS            14912(AX), Z17, Z17
-	VADDPS            14976(AX), Z18, Z18
-	VADDPS            15040(AX), Z19, Z19
-	VADDPS            15104(AX), Z20, Z20
-	VADDPS            15168(AX), Z21, Z21
-	VADDPS            15232(AX), Z22, Z22
-	VADDPS            15296(AX), Z23, Z23
+	JEQ               first54
+	VMOVUPS           15360(AX), Z0
+	VMOVUPS           15424(AX), Z1
+	VMOVUPS           15488(AX), Z2
+	VMOVUPS           15552(AX), Z3
+	VMOVUPS           15616(AX), Z4
+	VMOVUPS           15680(AX), Z5
+	VMOVUPS           15744(AX), Z6
+	VMOVUPS           15808(AX), Z7
+	VMOVUPS           15872(AX), Z8
+	VMOVUPS           15936(AX), Z9
+	VMOVUPS           16000(AX), Z10
+	VMOVUPS           16064(AX), Z11
+	VMOVUPS           16128(AX), Z12
+	VMOVUPS           16192(AX), Z13
+	VMOVUPS           16256(AX), Z14
+	VMOVUPS           16320(AX), Z15
+	VMOVUPS           16384(AX), Z16
+	VMOVUPS           16448(AX), Z17
+	VMOVUPS           16512(AX), Z18
+	VMOVUPS           16576(AX), Z19
+	VMOVUPS           16640(AX), Z20
+	VMOVUPS           16704(AX), Z21
+	VMOVUPS           16768(AX), Z22
+	VMOVUPS           16832(AX), Z23
+	JMP               loaded55
 
-store37:
-	VMOVUPS Z0, 13824(AX)
-	VMOVUPS Z1, 13888(AX)
-	VMOVUPS Z2, 13952(AX)
-	VMOVUPS Z3, 14016(AX)
-	VMOVUPS Z4, 14080(AX)
-	VMOVUPS Z5, 14144(AX)
-	VMOVUPS Z6, 14208(AX)
-	VMOVUPS Z7, 14272(AX)
-	VMOVUPS Z8, 14336(AX)
-	VMOVUPS Z9, 14400(AX)
-	VMOVUPS Z10, 14464(AX)
-	VMOVUPS Z11, 14528(AX)
-	VMOVUPS Z12, 14592(AX)
-	VMOVUPS Z13, 14656(AX)
-	VMOVUPS Z14, 14720(AX)
-	VMOVUPS Z15, 14784(AX)
-	VMOVUPS Z16, 14848(AX)
-	VMOVUPS Z17, 14912(AX)
-	VMOVUPS Z18, 14976(AX)
-	VMOVUPS Z19, 15040(AX)
-	VMOVUPS Z20, 15104(AX)
-	VMOVUPS Z21, 15168(AX)
-	VMOVUPS Z22, 15232(AX)
-	VMOVUPS Z23, 15296(AX)
-	MOVQ    k+32(FP), R12
-	SHLQ    $0x06, R12
-	SUBQ    R12, SI
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	MOVQ    DX, R8
-	LEAQ    (DX)(DI*1), R9
-	LEAQ    (DX)(DI*2), R10
-	MOVQ    CX, R11
-	MOVQ    k+32(FP), R12
+first54:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
 
-loop38:
+loaded55:
+	MOVQ DX, R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), R10
+	MOVQ CX, R11
+	MOVQ k+32(FP), R12
+
+loop56:
 	VMOVUPS           (R10), Z27
 	VMOVUPS           (R10)(BX*1), Z28
 	VMOVUPS           (R10)(BX*2), Z29
@@ -2982,92 +3061,95 @@ loop38:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop38
+	JNE               loop56
+	VMOVUPS           Z0, 15360(AX)
+	VMOVUPS           Z1, 15424(AX)
+	VMOVUPS           Z2, 15488(AX)
+	VMOVUPS           Z3, 15552(AX)
+	VMOVUPS           Z4, 15616(AX)
+	VMOVUPS           Z5, 15680(AX)
+	VMOVUPS           Z6, 15744(AX)
+	VMOVUPS           Z7, 15808(AX)
+	VMOVUPS           Z8, 15872(AX)
+	VMOVUPS           Z9, 15936(AX)
+	VMOVUPS           Z10, 16000(AX)
+	VMOVUPS           Z11, 16064(AX)
+	VMOVUPS           Z12, 16128(AX)
+	VMOVUPS           Z13, 16192(AX)
+	VMOVUPS           Z14, 16256(AX)
+	VMOVUPS           Z15, 16320(AX)
+	VMOVUPS           Z16, 16384(AX)
+	VMOVUPS           Z17, 16448(AX)
+	VMOVUPS           Z18, 16512(AX)
+	VMOVUPS           Z19, 16576(AX)
+	VMOVUPS           Z20, 16640(AX)
+	VMOVUPS           Z21, 16704(AX)
+	VMOVUPS           Z22, 16768(AX)
+	VMOVUPS           Z23, 16832(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               store39
-	VADDPS            15360(AX), Z0, Z0
-	VADDPS            15424(AX), Z1, Z1
-	VADDPS            15488(AX), Z2, Z2
-	VADDPS            15552(AX), Z3, Z3
-	VADDPS            15616(AX), Z4, Z4
-	VADDPS            15680(AX), Z5, Z5
-	VADDPS            15744(AX), Z6, Z6
-	VADDPS            15808(AX), Z7, Z7
-	VADDPS            15872(AX), Z8, Z8
-	VADDPS            15936(AX), Z9, Z9
-	VADDPS            16000(AX), Z10, Z10
-	VADDPS            16064(AX), Z11, Z11
-	VADDPS            16128(AX), Z12, Z12
-	VADDPS            16192(AX), Z13, Z13
-	VADDPS            16256(AX), Z14, Z14
-	VADDPS            16320(AX), Z15, Z15
-	VADDPS            16384(AX), Z16, Z16
-	VADDPS            16448(AX), Z17, Z17
-	VADDPS            16512(AX), Z18, Z18
-	VADDPS            16576(AX), Z19, Z19
-	VADDPS            16640(AX), Z20, Z20
-	VADDPS            16704(AX), Z21, Z21
-	VADDPS            16768(AX), Z22, Z22
-	VADDPS            16832(AX), Z23, Z23
+	JEQ               first57
+	VMOVUPS           16896(AX), Z0
+	VMOVUPS           16960(AX), Z1
+	VMOVUPS           17024(AX), Z2
+	VMOVUPS           17088(AX), Z3
+	VMOVUPS           17152(AX), Z4
+	VMOVUPS           17216(AX), Z5
+	VMOVUPS           17280(AX), Z6
+	VMOVUPS           17344(AX), Z7
+	VMOVUPS           17408(AX), Z8
+	VMOVUPS           17472(AX), Z9
+	VMOVUPS           17536(AX), Z10
+	VMOVUPS           17600(AX), Z11
+	VMOVUPS           17664(AX), Z12
+	VMOVUPS           17728(AX), Z13
+	VMOVUPS           17792(AX), Z14
+	VMOVUPS           17856(AX), Z15
+	VMOVUPS           17920(AX), Z16
+	VMOVUPS           17984(AX), Z17
+	VMOVUPS           18048(AX), Z18
+	VMOVUPS           18112(AX), Z19
+	VMOVUPS           18176(AX), Z20
+	VMOVUPS           18240(AX), Z21
+	VMOVUPS           18304(AX), Z22
+	VMOVUPS           18368(AX), Z23
+	JMP               loaded58
 
-store39:
-	VMOVUPS Z0, 15360(AX)
-	VMOVUPS Z1, 15424(AX)
-	VMOVUPS Z2, 15488(AX)
-	VMOVUPS Z3, 15552(AX)
-	VMOVUPS Z4, 15616(AX)
-	VMOVUPS Z5, 15680(AX)
-	VMOVUPS Z6, 15744(AX)
-	VMOVUPS Z7, 15808(AX)
-	VMOVUPS Z8, 15872(AX)
-	VMOVUPS Z9, 15936(AX)
-	VMOVUPS Z10, 16000(AX)
-	VMOVUPS Z11, 16064(AX)
-	VMOVUPS Z12, 16128(AX)
-	VMOVUPS Z13, 16192(AX)
-	VMOVUPS Z14, 16256(AX)
-	VMOVUPS Z15, 16320(AX)
-	VMOVUPS Z16, 16384(AX)
-	VMOVUPS Z17, 16448(AX)
-	VMOVUPS Z18, 16512(AX)
-	VMOVUPS Z19, 16576(AX)
-	VMOVUPS Z20, 16640(AX)
-	VMOVUPS Z21, 16704(AX)
-	VMOVUPS Z22, 16768(AX)
-	VMOVUPS Z23, 16832(AX)
-	MOVQ    k+32(FP), R12
-	SHLQ    $0x06, R12
-	SUBQ    R12, SI
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	MOVQ    DX, R8
-	LEAQ    (DX)(DI*1), R9
-	LEAQ    (DX)(DI*2), DX
-	MOVQ    k+32(FP), DI
+first57:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
 
-loop40:
+loaded58:
+	MOVQ DX, R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), DX
+	MOVQ k+32(FP), DI
+
+loop59:
 	VMOVUPS           (DX), Z27
 	VMOVUPS           (DX)(BX*1), Z28
 	VMOVUPS           (DX)(BX*2), Z29
@@ -3106,61 +3188,33 @@ loop40:
 	ADDQ              $+64, SI
 	ADDQ              $+4, CX
 	DECQ              DI
-	JNE               loop40
-	CMPQ              more+48(FP), $0x00
-	JEQ               store41
-	VADDPS            16896(AX), Z0, Z0
-	VADDPS            16960(AX), Z1, Z1
-	VADDPS            17024(AX), Z2, Z2
-	VADDPS            17088(AX), Z3, Z3
-	VADDPS            17152(AX), Z4, Z4
-	VADDPS            17216(AX), Z5, Z5
-	VADDPS            17280(AX), Z6, Z6
-	VADDPS            17344(AX), Z7, Z7
-	VADDPS            17408(AX), Z8, Z8
-	VADDPS            17472(AX), Z9, Z9
-	VADDPS            17536(AX), Z10, Z10
-	VADDPS            17600(AX), Z11, Z11
-	VADDPS            17664(AX), Z12, Z12
-	VADDPS            17728(AX), Z13, Z13
-	VADDPS            17792(AX), Z14, Z14
-	VADDPS            17856(AX), Z15, Z15
-	VADDPS            17920(AX), Z16, Z16
-	VADDPS            17984(AX), Z17, Z17
-	VADDPS            18048(AX), Z18, Z18
-	VADDPS            18112(AX), Z19, Z19
-	VADDPS            18176(AX), Z20, Z20
-	VADDPS            18240(AX), Z21, Z21
-	VADDPS            18304(AX), Z22, Z22
-	VADDPS            18368(AX), Z23, Z23
-
-store41:
-	VMOVUPS Z0, 16896(AX)
-	VMOVUPS Z1, 16960(AX)
-	VMOVUPS Z2, 17024(AX)
-	VMOVUPS Z3, 17088(AX)
-	VMOVUPS Z4, 17152(AX)
-	VMOVUPS Z5, 17216(AX)
-	VMOVUPS Z6, 17280(AX)
-	VMOVUPS Z7, 17344(AX)
-	VMOVUPS Z8, 17408(AX)
-	VMOVUPS Z9, 17472(AX)
-	VMOVUPS Z10, 17536(AX)
-	VMOVUPS Z11, 17600(AX)
-	VMOVUPS Z12, 17664(AX)
-	VMOVUPS Z13, 17728(AX)
-	VMOVUPS Z14, 17792(AX)
-	VMOVUPS Z15, 17856(AX)
-	VMOVUPS Z16, 17920(AX)
-	VMOVUPS Z17, 17984(AX)
-	VMOVUPS Z18, 18048(AX)
-	VMOVUPS Z19, 18112(AX)
-	VMOVUPS Z20, 18176(AX)
-	VMOVUPS Z21, 18240(AX)
-	VMOVUPS Z22, 18304(AX)
-	VMOVUPS Z23, 18368(AX)
-	MOVQ    k+32(FP), DI
-	SHLQ    $0x06, DI
-	SUBQ    DI, SI
+	JNE               loop59
+	VMOVUPS           Z0, 16896(AX)
+	VMOVUPS           Z1, 16960(AX)
+	VMOVUPS           Z2, 17024(AX)
+	VMOVUPS           Z3, 17088(AX)
+	VMOVUPS           Z4, 17152(AX)
+	VMOVUPS           Z5, 17216(AX)
+	VMOVUPS           Z6, 17280(AX)
+	VMOVUPS           Z7, 17344(AX)
+	VMOVUPS           Z8, 17408(AX)
+	VMOVUPS           Z9, 17472(AX)
+	VMOVUPS           Z10, 17536(AX)
+	VMOVUPS           Z11, 17600(AX)
+	VMOVUPS           Z12, 17664(AX)
+	VMOVUPS           Z13, 17728(AX)
+	VMOVUPS           Z14, 17792(AX)
+	VMOVUPS           Z15, 17856(AX)
+	VMOVUPS           Z16, 17920(AX)
+	VMOVUPS           Z17, 17984(AX)
+	VMOVUPS           Z18, 18048(AX)
+	VMOVUPS           Z19, 18112(AX)
+	VMOVUPS           Z20, 18176(AX)
+	VMOVUPS           Z21, 18240(AX)
+	VMOVUPS           Z22, 18304(AX)
+	VMOVUPS           Z23, 18368(AX)
+	MOVQ              k+32(FP), DI
+	SHLQ              $0x06, DI
+	SUBQ              DI, SI
 	VZEROUPPER
 	RET
