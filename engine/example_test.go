@@ -50,5 +50,5 @@ func Example() {
 	// [0 8]
 	// Linear
 	// Relu
-	// outputs
+	// output y
 }

@@ -123,15 +123,68 @@ func (c *compiler) lower() error {
 		c.plan.results = append(c.plan.results, result{buf: at.buf, layout: at.layout})
 	}
 	c.writeUpdates()
-	// Outputs are read after the last step.
-	end := &step{name: "outputs", run: func(*run, int, int) {}}
-	for _, r := range c.plan.results {
-		if r.buf != nil {
-			end.reads = append(end.reads, r.buf)
+	c.handOver()
+	return c.err
+}
+
+// handOver puts a step behind the last one that writes an output, which copies it to the
+// caller: its memory is then free, and the caller may use it while the plan goes on.
+func (c *compiler) handOver() {
+	last := map[*buf]int{} // the step that writes it last
+	for i, s := range c.plan.steps {
+		for _, b := range s.writes {
+			last[b.whole()] = i
 		}
 	}
-	c.plan.steps = append(c.plan.steps, end)
-	return c.err
+	after := make([][]*step, len(c.plan.steps)+1)
+	for i, res := range c.plan.results {
+		at := len(c.plan.steps)
+		if res.buf != nil {
+			if k, ok := last[res.buf.whole()]; ok {
+				at = k
+			}
+		}
+		after[at] = append(after[at], res.step(i, c.plan.outputs[i]))
+	}
+	var steps []*step
+	for i, s := range c.plan.steps {
+		steps = append(append(steps, s), after[i]...)
+	}
+	c.plan.steps = append(steps, after[len(after)-1]...)
+}
+
+// step returns the step that copies output i of a plan to the caller.
+func (res result) step(i int, port Port) *step {
+	s := &step{name: "output " + port.Name, op: "output", gives: i + 1}
+	if res.buf == nil {
+		s.tasks, s.run = 1, func(r *run, _, _ int) {
+			if t := r.out[i]; t != nil {
+				copy(t.Int64s(), r.i64[res.ints])
+			}
+		}
+		return s
+	}
+	s.reads = reads(res.buf)
+	if res.layout == rowMajor {
+		n := res.buf.size
+		s.tasks = vec.Pieces(n, vec.PieceLen)
+		s.run = func(r *run, task, _ int) {
+			if t := r.out[i]; t != nil {
+				lo, hi := vec.PieceBounds(task, vec.PieceLen, n)
+				copy(t.Float32s()[lo:hi], r.b[res.buf.id][lo:hi])
+			}
+		}
+		return s
+	}
+	perm := permutation(len(port.Shape), res.layout, rowMajor)
+	shape := res.layout.shape(port.Shape)
+	s.tasks = shape[perm[0]]
+	s.run = func(r *run, task, _ int) {
+		if t := r.out[i]; t != nil {
+			vec.Permute(t.Float32s(), r.b[res.buf.id], shape, perm, task, task+1)
+		}
+	}
+	return s
 }
 
 // checkWinners refuses to compute with MaxPool2d's second output, which is not

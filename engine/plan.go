@@ -22,6 +22,7 @@ type step struct {
 	writes  []*buf
 	inPlace struct{ out, in *buf } // out may take over in's memory
 	flops   int64
+	gives   int // the number of the output, from 1, that it copies to the caller; 0 for others
 
 	algorithm, geometry string // see Step
 	candidates          []string
@@ -81,6 +82,7 @@ type run struct {
 	winners [][]uint16
 	f64     []float64
 	tasks   []func(task, worker int) // by step
+	out     []*tensor.Tensor         // the caller's, nil entries for what is not wanted
 
 	mu  sync.Mutex
 	err error
@@ -96,7 +98,7 @@ func (r *run) fail(err error) {
 }
 
 func (p *Plan) newRun() *run {
-	r := &run{plan: p, f64: make([]float64, p.doubles)}
+	r := &run{plan: p, f64: make([]float64, p.doubles), out: make([]*tensor.Tensor, len(p.outputs))}
 	r.b = make([][]float32, len(p.bufs))
 	for _, b := range p.bufs {
 		if b.kind == constant || b.kind == stored {
@@ -144,6 +146,7 @@ func (p *Plan) idleRun() *run {
 func (p *Plan) give(r *run) {
 	p.arenas.give(r.arena, p.pool.Workers())
 	r.err = nil
+	clear(r.out)
 	for i, f := range p.feeds {
 		if f.buf != nil {
 			r.b[f.buf.id] = nil
@@ -179,7 +182,14 @@ func (p *Plan) ArenaBytes() int {
 // Run computes the plan once. in follows [Plan.Inputs]; out follows
 // [Plan.Outputs] and is written into, a nil entry being skipped; a nil out
 // skips all. In the steady state it allocates nothing.
-func (p *Plan) Run(in, out []*tensor.Tensor) error { return p.run(in, out, nil) }
+func (p *Plan) Run(in, out []*tensor.Tensor) error { return p.run(in, out, nil, nil) }
+
+// Stream is [Plan.Run] that calls ready with the number of each output as soon as out
+// holds it, in the order in which the plan computes them. The plan waits for ready, and
+// goes on when it returns. On a [Device] all outputs are ready at the end.
+func (p *Plan) Stream(in, out []*tensor.Tensor, ready func(output int)) error {
+	return p.run(in, out, nil, ready)
+}
 
 // Step describes one step of a plan.
 type Step struct {
@@ -222,11 +232,11 @@ type StepTime struct {
 // Profile is [Plan.Run] with the time of each step.
 func (p *Plan) Profile(in, out []*tensor.Tensor) ([]StepTime, error) {
 	times := make([]StepTime, len(p.steps))
-	err := p.run(in, out, times)
+	err := p.run(in, out, times, nil)
 	return times, err
 }
 
-func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime) error {
+func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime, ready func(output int)) error {
 	if err := p.Check(in, out); err != nil {
 		return err
 	}
@@ -235,7 +245,13 @@ func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime) error {
 		defer p.writing.Unlock()
 	}
 	if p.remote != nil {
-		return p.remote.run(in, out)
+		err := p.remote.run(in, out)
+		for i := range p.outputs {
+			if err == nil && ready != nil {
+				ready(i)
+			}
+		}
+		return err
 	}
 	r := p.take()
 	defer p.give(r)
@@ -247,6 +263,7 @@ func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime) error {
 		}
 	}
 	r.setParts()
+	copy(r.out, out)
 	for i, s := range p.steps {
 		var start time.Time
 		if times != nil {
@@ -262,15 +279,8 @@ func (p *Plan) run(in, out []*tensor.Tensor, times []StepTime) error {
 		if r.err != nil {
 			return r.err
 		}
-	}
-	for i := range out {
-		if out[i] != nil {
-			res := p.results[i]
-			if res.buf == nil {
-				copy(out[i].Int64s(), r.i64[res.ints])
-				continue
-			}
-			relayout(out[i].Float32s(), r.b[res.buf.id], p.outputs[i].Shape, res.layout, rowMajor)
+		if s.gives > 0 && ready != nil {
+			ready(s.gives - 1)
 		}
 	}
 	return nil

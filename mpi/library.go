@@ -20,6 +20,7 @@ type library struct {
 
 	world, bytes, floats, errorsReturn, statusIgnore uintptr
 	funneled                                         int32
+	request                                          uintptr // bytes of a handle of a message
 
 	initThread    func(argc, argv uintptr, required int32, provided *int32) int32
 	finalize      func() int32
@@ -30,8 +31,9 @@ type library struct {
 	errorString   func(code int32, text *byte, length *int32) int32
 	allgather     func(send unsafe.Pointer, sends int32, sendType uintptr, recv unsafe.Pointer, recvs int32, recvType, comm uintptr) int32
 	allgatherv    func(send unsafe.Pointer, sends int32, sendType uintptr, recv unsafe.Pointer, recvs, starts *int32, recvType, comm uintptr) int32
-	sendrecv      func(send unsafe.Pointer, sends int32, sendType uintptr, to, sendTag int32,
-		recv unsafe.Pointer, recvs int32, recvType uintptr, from, recvTag int32, comm, status uintptr) int32
+	isend         func(send unsafe.Pointer, sends int32, sendType uintptr, to, tag int32, comm uintptr, request unsafe.Pointer) int32
+	irecv         func(recv unsafe.Pointer, recvs int32, recvType uintptr, from, tag int32, comm uintptr, request unsafe.Pointer) int32
+	testall       func(count int32, requests unsafe.Pointer, done *int32, statuses uintptr) int32
 }
 
 // abi is how programs see a kind of MPI library.
@@ -44,14 +46,14 @@ type abi struct {
 // from 2021.16 on and Open MPI from 6 on.
 var standard = abi{[]string{"libmpi_abi.so.1", "libmpi_abi.so", "libmpi_abi.1.dylib", "libmpi_abi.dylib"},
 	func(l *library, _ uintptr) error {
-		l.world, l.bytes, l.floats, l.errorsReturn, l.statusIgnore, l.funneled = 0x101, 0x247, 0x210, 0x143, 0, 1024
+		l.world, l.bytes, l.floats, l.errorsReturn, l.statusIgnore, l.funneled, l.request = 0x101, 0x247, 0x210, 0x143, 0, 1024, unsafe.Sizeof(uintptr(0))
 		return nil
 	}}
 
 // MPICH's ABI, which MVAPICH, Cray MPICH and Intel MPI share (mpi.h of MPICH).
 var mpich = abi{[]string{"libmpi.so.12", "libmpich.so.12", "libmpi.12.dylib"},
 	func(l *library, _ uintptr) error {
-		l.world, l.bytes, l.floats, l.errorsReturn, l.statusIgnore, l.funneled = 0x44000000, 0x4c00010d, 0x4c00040a, 0x54000001, 1, 1
+		l.world, l.bytes, l.floats, l.errorsReturn, l.statusIgnore, l.funneled, l.request = 0x44000000, 0x4c00010d, 0x4c00040a, 0x54000001, 1, 1, 4
 		return nil
 	}}
 
@@ -59,7 +61,7 @@ var mpich = abi{[]string{"libmpi.so.12", "libmpich.so.12", "libmpi.12.dylib"},
 // of Open MPI).
 var openMPI = abi{[]string{"libmpi.so.40", "libmpi.40.dylib"},
 	func(l *library, handle uintptr) error {
-		l.statusIgnore, l.funneled = 0, 1
+		l.statusIgnore, l.funneled, l.request = 0, 1, unsafe.Sizeof(uintptr(0))
 		for name, to := range map[string]*uintptr{
 			"ompi_mpi_comm_world": &l.world, "ompi_mpi_byte": &l.bytes, "ompi_mpi_float": &l.floats, "ompi_mpi_errors_return": &l.errorsReturn,
 		} {
@@ -187,7 +189,7 @@ func open(file string, a abi) (*library, error) {
 	for name, f := range map[string]any{
 		"MPI_Init_thread": &l.initThread, "MPI_Finalize": &l.finalize, "MPI_Abort": &l.abort, "MPI_Comm_rank": &l.commRank,
 		"MPI_Comm_size": &l.commSize, "MPI_Comm_set_errhandler": &l.setErrhandler, "MPI_Error_string": &l.errorString,
-		"MPI_Allgather": &l.allgather, "MPI_Allgatherv": &l.allgatherv, "MPI_Sendrecv": &l.sendrecv,
+		"MPI_Allgather": &l.allgather, "MPI_Allgatherv": &l.allgatherv, "MPI_Isend": &l.isend, "MPI_Irecv": &l.irecv, "MPI_Testall": &l.testall,
 	} {
 		address, err := purego.Dlsym(handle, name)
 		if err != nil {

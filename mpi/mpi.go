@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"sync/atomic"
+	"time"
 	"unsafe"
 )
 
@@ -21,6 +22,7 @@ type World struct {
 	rank, size int
 	calls      chan func()
 	failed     bool
+	requests   [2]uintptr // handles of messages under way
 }
 
 // Open loads an MPI library and initializes it; a process can do this once. The library
@@ -148,13 +150,41 @@ func (w *World) swap(send []float32, to int, recv []float32, from int) error {
 	l := w.library
 	for first := true; first || len(send)+len(recv) > 0; first = false {
 		s, r := send[:min(len(send), largest)], recv[:min(len(recv), largest)]
-		code := l.sendrecv(pointer(s), int32(len(s)), l.floats, int32(to), 0, pointer(r), int32(len(r)), l.floats, int32(from), 0, l.world, l.statusIgnore)
-		if err := l.check("MPI_Sendrecv", code); err != nil {
+		second := unsafe.Add(unsafe.Pointer(&w.requests), l.request)
+		err := l.check("MPI_Irecv", l.irecv(pointer(r), int32(len(r)), l.floats, int32(from), 0, l.world, unsafe.Pointer(&w.requests)))
+		if err == nil {
+			err = l.check("MPI_Isend", l.isend(pointer(s), int32(len(s)), l.floats, int32(to), 0, l.world, second))
+		}
+		if err == nil {
+			err = w.wait()
+		}
+		if err != nil {
 			return fmt.Errorf("%w (to rank %d, from rank %d)", err, to, from)
 		}
 		send, recv = send[len(s):], recv[len(r):]
 	}
 	return nil
+}
+
+// wait looks for the end of messages without a pause for so long, and then with pauses.
+const (
+	patience = 100 * time.Microsecond
+	pause    = 50 * time.Microsecond
+)
+
+// wait waits for the two messages of swap. MPI's own functions for it keep a processor
+// busy, which the threads that compute meanwhile need.
+func (w *World) wait() error {
+	l, began := w.library, time.Now()
+	for {
+		var done int32
+		if err := l.check("MPI_Testall", l.testall(2, unsafe.Pointer(&w.requests), &done, l.statusIgnore)); err != nil || done != 0 {
+			return err
+		}
+		if time.Since(began) > patience {
+			time.Sleep(pause)
+		}
+	}
 }
 
 // Close ends the connection when all ranks are done. After an error of another method it

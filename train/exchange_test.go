@@ -13,6 +13,9 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/models"
+	"github.com/resnet-go/resnet/nn"
+	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -152,6 +155,63 @@ func TestRanksAgree(t *testing.T) {
 			}
 		}
 		sameFiles(t, one, out, LastFile, BestFile, RecipeFile)
+	}
+}
+
+// Networks of any size are cut into buckets that cover what a shard contributes, in the
+// order of the graph: statistics come before gradients, those of the last layer first.
+// Ranks agree for many buckets, too.
+func TestBuckets(t *testing.T) {
+	defer func(n int) { leastBucket = n }(leastBucket)
+	leastBucket = 1
+	one := filepath.Join(t.TempDir(), "one")
+	mustRun(t, toyConfig(t, one, shardSet...))
+	for _, n := range []int{2, 3} {
+		out := filepath.Join(t.TempDir(), "ranks")
+		_, errs := ranks(t, n, func(int) Config { return toyConfig(t, out, shardSet...) }, nil)
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+		sameFiles(t, one, out, LastFile, BestFile)
+	}
+
+	net, err := models.New("resnet8-cifar")
+	if err == nil {
+		err = nn.Init(net, 1)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	step, err := newStep(net, StepOptions{Input: tensor.Shape{2, 3, 32, 32}, Loss: CrossEntropy{}, Optimizer: SGD{}, shards: 2})
+	if err == nil {
+		step.shard, err = step.build(false)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := 0
+	for _, b := range step.buckets {
+		if b.lo != at || b.hi <= b.lo {
+			t.Errorf("a bucket is %v, must begin at %d", b, at)
+		}
+		at = b.hi
+	}
+	if at != step.shared || len(step.buckets) < 3 || len(step.buckets) > mostBuckets {
+		t.Errorf("%d buckets end at %d, the vector has %d", len(step.buckets), at, step.shared)
+	}
+	var grads []string
+	for i, p := range step.parts {
+		if i > 0 && p.at != step.parts[i-1].at+step.parts[i-1].shape.Numel() {
+			t.Errorf("%s lies at %d", p.name, p.at)
+		}
+		if name, ok := strings.CutPrefix(p.name, outGrad); ok {
+			grads = append(grads, name)
+		} else if len(grads) > 0 {
+			t.Errorf("%s comes after gradients", p.name)
+		}
+	}
+	if first, last := grads[0], grads[len(grads)-1]; !strings.HasPrefix(first, "fc.") || first == last || last != "conv1.weight" {
+		t.Errorf("the first gradient is that of %s, the last of %s", first, last)
 	}
 }
 

@@ -29,9 +29,11 @@ const (
 // sharedPart is a part of what the shards of a batch contribute: the gradient of a
 // parameter, or a running statistic.
 type sharedPart struct {
-	name  string // with its prefix
-	shape tensor.Shape
-	at    int // in the vector
+	name   string // with its prefix
+	shape  tensor.Shape
+	node   int // whose output it is, in the graph
+	at     int // in the vector
+	bucket int
 }
 
 // vector is what a shard contributes, or a sum of such, with each part as a tensor.
@@ -53,23 +55,15 @@ func (s *Step) newVector() (*vector, error) {
 	return v, nil
 }
 
-// add adds w to v.
-func (v *vector) add(w *vector) {
-	for i, x := range w.all {
-		v.all[i] += x
-	}
-}
-
 // giveGradients makes gradients and new running statistics outputs of the graph, which
 // then changes no variable.
 func (s *Step) giveGradients(g *graph.Graph, grads []*graph.Value) error {
 	updates := g.Updates
 	g.Updates = nil
-	s.parts, s.shared = nil, 0
+	s.parts = nil
 	give := func(name string, variable, v *graph.Value) error {
 		g.Output(name, v)
-		s.parts = append(s.parts, sharedPart{name, variable.Shape, s.shared})
-		s.shared += variable.Shape.Numel()
+		s.parts = append(s.parts, sharedPart{name: name, shape: variable.Shape, node: v.Node.ID})
 		// A plan reads variables that it does not update only once, when it is compiled.
 		return g.Assign(variable, variable)
 	}
@@ -83,6 +77,7 @@ func (s *Step) giveGradients(g *graph.Graph, grads []*graph.Value) error {
 			return err
 		}
 	}
+	s.fillBuckets()
 	return nil
 }
 
@@ -117,19 +112,33 @@ func (s *Step) updateByMeans(t *nn.Traced) error {
 	return nil
 }
 
-// runShard computes the contribution of a shard to the update.
-func (s *Step) runShard(in StepInput, to *vector) (StepResult, error) {
+// runShard computes the contribution of a shard to the update. It calls ready with the
+// number of each bucket that is in the vector, while it computes the others.
+func (s *Step) runShard(in StepInput, to *vector, ready func(bucket int)) (StepResult, error) {
 	p, err := s.bindTo(s.shard, in)
 	if err != nil {
 		return StepResult{}, err
 	}
+	ports := p.plan.Outputs()
 	out := slices.Clone(p.out)
-	for i, port := range p.plan.Outputs() {
+	for i, port := range ports {
 		if t := to.parts[port.Name]; t != nil {
 			out[i] = t
 		}
 	}
-	if err := p.plan.Run(p.in, out); err != nil {
+	missing, bucket := make([]int, len(s.buckets)), map[string]int{}
+	for _, part := range s.parts {
+		missing[part.bucket]++
+		bucket[part.name] = part.bucket
+	}
+	err = p.plan.Stream(p.in, out, func(output int) {
+		if b, ok := bucket[ports[output].Name]; ok {
+			if missing[b]--; missing[b] == 0 {
+				ready(b)
+			}
+		}
+	})
+	if err != nil {
 		return StepResult{}, err
 	}
 	return p.result(), nil
@@ -212,69 +221,6 @@ func parent(root, a, b span) (node span, ok bool) {
 	return span{}, false
 }
 
-// summing adds up the contributions of a rank's shards to an update, and of all ranks.
-type summing struct {
-	group group
-	step  *Step
-	own   span
-	root  span
-
-	nodes []node // whose sums are known and not part of another's yet, in order
-	free  []*vector
-	sums  []tally // of the shards
-	hits  []int
-}
-
-type node struct {
-	span
-	sum *vector
-}
-
-func newSumming(g group, step *Step, shards int) *summing {
-	return &summing{group: g, step: step, own: spanOf(g.rank(), g.size(), shards), root: span{0, shards}}
-}
-
-func (m *summing) vector() (*vector, error) {
-	if n := len(m.free); n > 0 {
-		v := m.free[n-1]
-		m.free = m.free[:n-1]
-		return v, nil
-	}
-	return m.step.newVector()
-}
-
-// next returns the number of the shard whose turn it is.
-func (m *summing) next() int { return m.own.lo + len(m.sums) }
-
-// add computes the next shard.
-func (m *summing) add(in StepInput, b batch) error {
-	v, err := m.vector()
-	if err != nil {
-		return err
-	}
-	r, err := m.step.runShard(in, v)
-	if err != nil {
-		return err
-	}
-	var t tally
-	hits, _ := m.step.task.count(&t, r, b, m.step.classes)
-	t.Loss, t.Batches = r.Loss, 1
-	k := m.next()
-	m.sums, m.hits = append(m.sums, t), append(m.hits, hits)
-	m.nodes = append(m.nodes, node{span{k, k + 1}, v})
-	for n := len(m.nodes); n > 1; n = len(m.nodes) {
-		a, b := m.nodes[n-2], m.nodes[n-1]
-		whole, ok := parent(m.root, a.span, b.span)
-		if !ok {
-			break
-		}
-		a.sum.add(b.sum)
-		m.free = append(m.free, b.sum)
-		m.nodes = append(m.nodes[:n-2], node{whole, a.sum})
-	}
-	return nil
-}
-
 // mine returns which batches of the loader, of those of an update, this rank computes.
 func (s *session) mine() span {
 	if s.step.shards == 0 {
@@ -296,79 +242,6 @@ func (s *session) lastBut(last int, mine span) int {
 // batches returns the number of batches of the loader of which an update consists.
 func (s *Step) batches() int { return max(s.accumulate, s.shards) }
 
-// clear forgets what was computed.
-func (m *summing) clear() {
-	for _, n := range m.nodes {
-		m.free = append(m.free, n.sum)
-	}
-	m.nodes, m.sums, m.hits = m.nodes[:0], nil, nil
-}
-
-// means returns the means over all shards. They hold until the next call of add.
-func (m *summing) means() (*vector, error) {
-	if want := m.own.nodes(m.root); len(m.nodes) != len(want) {
-		return nil, fmt.Errorf("train: %d of the shards %d to %d are done", len(m.sums), m.own.lo, m.own.hi-1)
-	}
-	v := m.nodes[0].sum
-	if !m.group.alone() {
-		if err := m.gather(v); err != nil {
-			return nil, lost(err)
-		}
-	}
-	share := 1 / float32(m.root.hi)
-	for i := range v.all {
-		v.all[i] *= share
-	}
-	return v, nil
-}
-
-// gather makes v, which is one of m's, the sum over all ranks: each rank gets the same
-// slice of all nodes, adds them up, and sends the sum to all.
-func (m *summing) gather(v *vector) error {
-	ranks, rank := m.group.size(), m.group.rank()
-	slice := func(all []float32, r int) []float32 {
-		return all[len(all)*r/ranks : len(all)*(r+1)/ranks]
-	}
-	send, recv := make([][]float32, ranks), make([][]float32, ranks)
-	width := len(slice(v.all, rank))
-	known := map[span][]float32{}
-	for r := range ranks {
-		if len(m.nodes) == 1 {
-			send[r] = slice(v.all, r)
-		} else {
-			for _, n := range m.nodes {
-				send[r] = append(send[r], slice(n.sum.all, r)...)
-			}
-		}
-		nodes := spanOf(r, ranks, m.root.hi).nodes(m.root)
-		recv[r] = make([]float32, width*len(nodes))
-		for i, n := range nodes {
-			known[n] = recv[r][i*width : (i+1)*width]
-		}
-	}
-	if err := m.group.x.AllToAll(send, recv); err != nil {
-		return err
-	}
-	sum := sumOf(known, m.root)
-	for r := range ranks {
-		send[r], recv[r] = sum, slice(v.all, r)
-	}
-	return m.group.x.AllToAll(send, recv)
-}
-
-// sumOf adds up the nodes below one, in the order of the tree, into one of theirs.
-func sumOf(known map[span][]float32, of span) []float32 {
-	if v, ok := known[of]; ok {
-		return v
-	}
-	x, y := of.halves()
-	a, b := sumOf(known, x), sumOf(known, y)
-	for i, x := range b {
-		a[i] += x
-	}
-	return a
-}
-
 // shardReport is what a rank has found on its shards of a batch.
 type shardReport struct {
 	Sums []tally
@@ -383,17 +256,24 @@ func (s *session) trainOnShard(b batch, in StepInput, sum *summing) error {
 	if got, want := b.step()%s.step.shards, sum.next(); got != want {
 		return fmt.Errorf("epoch %d, step %d: shard %d of the batch has no picture that can be decoded", st.Epoch+1, st.Update+1, want+1)
 	}
-	if err := s.ready(); err != nil {
+	last := sum.next() == sum.own.hi-1
+	if last {
+		if err := s.ready(); err != nil {
+			return err
+		}
+	}
+	err := sum.add(in, b)
+	if known := (*agreed)(nil); errors.As(err, &known) {
 		return err
 	}
-	if err := sum.add(in, b); err != nil {
-		return fmt.Errorf("epoch %d, step %d: %w", st.Epoch+1, st.Update+1, err)
+	if err != nil {
+		err = fmt.Errorf("epoch %d, step %d: %w", st.Epoch+1, st.Update+1, err)
 	}
-	if sum.next() < sum.own.hi {
-		return nil
+	if !last {
+		return err
 	}
 	defer sum.clear()
-	all, err := together(s.group, shardReport{sum.sums, sum.hits, s.own.Err() != nil}, nil)
+	all, err := together(s.group, shardReport{sum.sums, sum.hits, s.own.Err() != nil}, err)
 	if err != nil {
 		return err
 	}
@@ -412,11 +292,7 @@ func (s *session) trainOnShard(b batch, in StepInput, sum *summing) error {
 	if what := notFinite("the loss", loss); what != "" {
 		return s.diverged(what, in.LR)
 	}
-	means, err := sum.means()
-	if err != nil {
-		return err
-	}
-	r, err := sum.step.runUpdate(in, means)
+	r, err := sum.step.runUpdate(in, sum.means())
 	if err != nil {
 		return fmt.Errorf("epoch %d, step %d: %w", st.Epoch+1, st.Update+1, err)
 	}

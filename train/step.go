@@ -111,6 +111,7 @@ type Step struct {
 	synchronized *nn.Synchronized // of the shards' batch norms
 	parts        []sharedPart     // what a shard contributes
 	shared       int              // its length
+	buckets      []bucket         // into which it is cut
 
 	update, adding *stepPlan
 	shard          *stepPlan // nil without shards

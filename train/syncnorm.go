@@ -72,12 +72,9 @@ func (s *session) checkSynchronized() error {
 	return nil
 }
 
-// ready waits until all ranks have their shard of a batch, if a step exchanges
-// statistics: a rank that has failed is not waited for in the middle of one.
+// ready waits until all ranks have their last shard of a batch, during which they send
+// each other gradients: a rank that has failed is not waited for in the middle of that.
 func (s *session) ready() error {
-	if !s.rec.SyncBatchNorm {
-		return nil
-	}
 	_, err := together(s.group, struct{}{}, nil)
 	return err
 }
