@@ -48,7 +48,7 @@ func backbones(o *Options) ([]Variant, error) {
 			}
 			of := sup.Recipe
 			own.Model, own.Epochs, own.Iterations, own.BatchSize = model, of.Epochs, of.Iterations, of.BatchSize
-			own.Preprocess, own.EvalBatch, own.EvalEvery = of.Preprocess, of.EvalBatch, max(1, of.Epochs)
+			own.Preprocess, own.Size, own.EvalBatch, own.EvalEvery = of.Preprocess, of.Size, of.EvalBatch, max(1, of.Epochs)
 			own.Checkpoint = of.Checkpoint
 			own.LR.Warmup = min(own.LR.Warmup, float64(of.Epochs)/10)
 			vs = append(vs, Variant{Name: name(method), Family: pretextName, X: float64(d), Recipe: own})

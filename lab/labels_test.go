@@ -10,9 +10,14 @@ import (
 // TestLabels: four backbones; more labels are better; the one that was trained with
 // labels is best; a second report computes nothing anew.
 func TestLabels(t *testing.T) {
-	opt := options(t, folder(t), "epochs=4")
+	opt := options(t, folder(t), "epochs=4", "size=28")
 	opt.Depths = []int{8}
 	s := finished(t, "labels", opt)
+	for _, v := range s.Variants {
+		if of := s.Variants[0].Recipe; v.Recipe.Size != of.Size || v.Recipe.Preprocess != of.Preprocess || of.Size == 0 {
+			t.Errorf("%s has inputs of size %d, %v; %s of %d, %v", v.Name, v.Recipe.Size, v.Recipe.Preprocess, s.Variants[0].Name, of.Size, of.Preprocess)
+		}
+	}
 	p, err := s.Report(t.Context(), time.Second)
 	if err != nil {
 		t.Fatal(err)
