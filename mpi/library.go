@@ -34,6 +34,8 @@ type library struct {
 	isend         func(send unsafe.Pointer, sends int32, sendType uintptr, to, tag int32, comm uintptr, request unsafe.Pointer) int32
 	irecv         func(recv unsafe.Pointer, recvs int32, recvType uintptr, from, tag int32, comm uintptr, request unsafe.Pointer) int32
 	testall       func(count int32, requests unsafe.Pointer, done *int32, statuses uintptr) int32
+
+	usleep func(microseconds uint32) int32 // of the C library
 }
 
 // abi is how programs see a kind of MPI library.
@@ -198,6 +200,11 @@ func open(file string, a abi) (*library, error) {
 		purego.RegisterFunc(f, address)
 	}
 	leaveSignals()
+	address, err := purego.Dlsym(purego.RTLD_DEFAULT, "usleep")
+	if err != nil {
+		return nil, err
+	}
+	purego.RegisterFunc(&l.usleep, address)
 	if address, err := purego.Dlsym(purego.RTLD_DEFAULT, "exit"); err == nil {
 		var exit func(code int32)
 		purego.RegisterFunc(&exit, address)

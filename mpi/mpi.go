@@ -169,11 +169,13 @@ func (w *World) swap(send []float32, to int, recv []float32, from int) error {
 // wait looks for the end of messages without a pause for so long, and then with pauses.
 const (
 	patience = 100 * time.Microsecond
-	pause    = 50 * time.Microsecond
+	pause    = 50 // in µs
 )
 
 // wait waits for the two messages of swap. MPI's own functions for it keep a processor
-// busy, which the threads that compute meanwhile need.
+// busy, which the threads that compute meanwhile need. The C library's sleep, unlike
+// Go's, is not rounded up to a millisecond, and returns while a goroutine computes on the
+// only processor that a launcher has given to the rank.
 func (w *World) wait() error {
 	l, began := w.library, time.Now()
 	for {
@@ -182,7 +184,7 @@ func (w *World) wait() error {
 			return err
 		}
 		if time.Since(began) > patience {
-			time.Sleep(pause)
+			l.usleep(pause)
 		}
 	}
 }

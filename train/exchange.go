@@ -16,8 +16,9 @@ import (
 
 // Exchange connects the ranks of a training on several machines: equal processes that
 // each compute some shards of every batch (see Recipe.Shards). All ranks call the
-// methods in the same order, each from one goroutine. An error means that another rank
-// has ended or the connection is lost; no method is called after it.
+// methods in the same order, each from one goroutine at a time, which is not always the
+// same. An error means that another rank has ended or the connection is lost; no method
+// is called after it.
 type Exchange interface {
 	// Rank returns the number of this process, from 0. Rank 0 writes the files and the
 	// log.
