@@ -78,12 +78,13 @@ type LoaderConfig struct {
 // and of each batch stay.
 type Part struct{ Of, From, To int }
 
-// has reports whether the batch of a step is made.
-func (p Part) has(step int) bool {
+// Has reports whether the batch of a step is made.
+func (p Part) Has(step int) bool {
 	return p == Part{} || step%p.Of >= p.From && step%p.Of < p.To
 }
 
-func (p Part) valid() error {
+// Valid returns an error unless a Part is zero or some of the batches.
+func (p Part) Valid() error {
 	if p != (Part{}) && (p.Of < 1 || p.From < 0 || p.From >= p.To || p.To > p.Of) {
 		return fmt.Errorf("data: Part is batches %d to below %d of every %d, must be some of them", p.From, p.To, p.Of)
 	}
@@ -138,7 +139,7 @@ func NewLoader(ds Dataset, cfg LoaderConfig) (*Loader, error) {
 	case cfg.Last < Drop || cfg.Last > Keep:
 		return nil, fmt.Errorf("data: Last, for the last batch, is %d, must be Drop, Pad or Keep", cfg.Last)
 	}
-	if err := cfg.Part.valid(); err != nil {
+	if err := cfg.Part.Valid(); err != nil {
 		return nil, err
 	}
 	masks := Masks(ds)

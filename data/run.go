@@ -123,7 +123,7 @@ func (r *run) dispatch(step int) {
 	defer close(r.ordered)
 	defer r.given.Store(true)
 	for ; step < r.l.Steps(); step++ {
-		if !r.l.cfg.Part.has(step) {
+		if !r.l.cfg.Part.Has(step) {
 			continue
 		}
 		var b *slot

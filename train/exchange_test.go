@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -246,6 +248,36 @@ func TestShardsAreAccumulatedBatches(t *testing.T) {
 			t.Errorf("%v and %v differ", c[0], c[1])
 		}
 	}
+	boxes := objectScenes(t, 6, 1, 2)
+	for name, config := range map[string]func(out string, set ...string) Config{
+		"byol": func(out string, set ...string) Config { return viewsConfig(t, "byol", out, set...) },
+		"retinanet": func(out string, set ...string) Config {
+			return objectConfig(t, boxes, out, append(set, "detect.kind=retinanet")...)
+		},
+	} {
+		a, b := t.TempDir(), t.TempDir()
+		mustRun(t, config(a, "shards=1"))
+		mustRun(t, config(b))
+		x, y := learned(t, a), learned(t, b)
+		if len(x) == 0 || !maps.EqualFunc(x, y, slices.Equal) {
+			t.Errorf("%s: one shard is not the whole batch", name)
+		}
+	}
+}
+
+// BYOL's target follows as far in each shard, so that it does in their mean, but only in
+// the first of the batches that are accumulated.
+func TestTargetOfShards(t *testing.T) {
+	for _, c := range []struct {
+		set   string
+		moves bool
+	}{{"shards=2", true}, {"accumulate=2", false}} {
+		s := &session{job: job{rec: viewsConfig(t, "byol", "", c.set).Recipe}, loop: loop{clock: clock{total: 10}}}
+		first, second := s.targetDecay(0), s.targetDecay(1)
+		if !(first > 0 && first < 1) || c.moves && second != first || !c.moves && second != 1 {
+			t.Errorf("%s: decays %v and %v", c.set, first, second)
+		}
+	}
 }
 
 // Networks with all that a step can have train alike on two ranks, also when they are
@@ -391,3 +423,62 @@ func TestRankFails(t *testing.T) {
 type broken struct{ data.Dataset }
 
 func (broken) Decode(int, *imaging.Image) error { return errors.New("no picture") }
+
+// Networks without labels, detectors of inputs of two shapes, and segmentation networks
+// train alike on two ranks, also when one process has begun and two ranks continue.
+func TestRanksOfOtherTasks(t *testing.T) {
+	boxes := objectScenes(t, 12, 3, 2)
+	for name, config := range map[string]func(out string) Config{
+		"simclr": func(out string) Config { return viewsConfig(t, "simclr", out, "shards=4") },
+		"byol": func(out string) Config {
+			return viewsConfig(t, "byol", out, "shards=2", "ema.decay=0.9", "checkpoint.every_steps=2")
+		},
+		"detector": func(out string) Config {
+			return objectConfig(t, boxes, out, "detect.kind=maskrcnn", "shards=2", "batch_size=4", "ema={decay: 0.5}")
+		},
+		"pixels": func(out string) Config { return pixelConfig(t, out, "shards=4", "epochs=2", "eval_batch=2") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			one, out := t.TempDir(), filepath.Join(t.TempDir(), "ranks")
+			want := mustRun(t, config(one))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			begun := config(out)
+			begun.Log.Event = func(e Event) {
+				if e.Step == nil {
+					return
+				}
+				if g := e.Step.Gauge; (g != nil) != (begun.Recipe.SSL != nil) || g != nil && !(g.Spread > 0 && g.Dimensions >= 1) {
+					t.Errorf("the gauge of step %d is %v", e.Step.Step, g)
+				}
+				sum := 0.0
+				for _, p := range e.Step.Parts {
+					sum += p.Value
+				}
+				if n := len(e.Step.Parts); n > 0 != (begun.Recipe.Detect != nil) || n > 0 && math.Abs(sum-e.Step.Loss) > 1e-4*sum {
+					t.Errorf("step %d has the loss %v, parts %v", e.Step.Step, e.Step.Loss, e.Step.Parts)
+				}
+				if e.Step.Step == 2 {
+					cancel()
+				}
+			}
+			if _, err := Run(ctx, begun); !errors.As(err, new(*Interrupted)) {
+				t.Fatal(err)
+			}
+			got, errs := ranks(t, 2, func(int) Config {
+				cfg := config(out)
+				cfg.Recipe, cfg.Model, cfg.Seed, cfg.Resume, cfg.Threads = nil, "", 0, true, 1
+				return cfg
+			}, nil)
+			for r, err := range errs {
+				if err != nil {
+					t.Fatalf("rank %d: %v", r, err)
+				}
+				if !reflect.DeepEqual(got[r].Last, want.Last) {
+					t.Errorf("rank %d: %+v, want %+v", r, got[r].Last, want.Last)
+				}
+			}
+			sameFiles(t, one, out, LastFile, BestFile)
+		})
+	}
+}

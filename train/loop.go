@@ -146,7 +146,7 @@ func (s *session) load(opt *StepOptions) error {
 	if err != nil {
 		return err
 	}
-	batch := rec.BatchSize / max(1, rec.Shards)
+	batch := rec.shardSize()
 	opt.Input = tensor.Shape{batch, train.Channels, train.Height, train.Width}
 	opt.Classes, opt.Loss, opt.SoftTargets, opt.Inputs = len(sp.Classes()), loss, rec.Augment.Mixes(), data.Inputs(sp.Train)
 	if rec.SSL != nil {
@@ -164,11 +164,7 @@ func (s *session) load(opt *StepOptions) error {
 	lc.BatchSize, lc.Preprocess, lc.Augment, lc.SoftTargets = batch, train, &rec.Augment, loss.bce()
 	lc.Shuffle, lc.Balanced, lc.Last = true, rec.Balanced, data.Drop
 	rec.views(&lc)
-	lc.Made = s.sendAhead()
-	if rec.Shards > 0 {
-		own := s.mineOf(rec.Shards)
-		lc.Part = data.Part{Of: rec.Shards, From: own.lo, To: own.hi}
-	}
+	lc.Made, lc.Part = s.sendAhead(), s.shardPart()
 	l, err := data.NewLoader(sp.Train, lc)
 	if err != nil {
 		return fmt.Errorf("training part of %s: %w", sp.Spec, err)
@@ -261,6 +257,9 @@ func (s *session) value(name string) (*tensor.Tensor, error) {
 func (s *session) schedule() error {
 	batches, acc := s.train.Steps(), s.step.accumulate
 	s.perEpoch = batches / s.step.batches()
+	if n := s.step.shards; s.perEpoch == 0 && n > 0 {
+		return fmt.Errorf("an epoch has only %d of the %d shards of a batch of %d: give a smaller batch_size", batches, n, s.rec.BatchSize)
+	}
 	if s.perEpoch == 0 {
 		return fmt.Errorf("accumulate is %d, but an epoch has only %d batches of %d", acc, batches, s.rec.BatchSize)
 	}
@@ -391,16 +390,12 @@ func (s *session) trainOn(b batch, micro int) error {
 			return fmt.Errorf("epoch %d, step %d: the teacher: %w", st.Epoch+1, st.Update+1, err)
 		}
 	}
-	step := s.stepFor(b)
+	step, sum := s.stepFor(b), s.sum
 	if s.warmingHead() {
-		step = s.head
+		step, sum = s.head, s.headSum
 	}
 	if s.step.shards > 0 {
-		sum := s.sum
-		if s.warmingHead() {
-			sum = s.headSum
-		}
-		return s.trainOnShard(b, in, sum)
+		return s.trainOnShard(step, b, in, sum)
 	}
 	r, err := step.Run(in)
 	if err != nil {

@@ -166,8 +166,9 @@ func (s *session) loadObjects(opt *StepOptions) error {
 		workers = s.workers
 	}
 	a := rec.augment()
+	batch := rec.shardSize()
 	l, err := detection.NewLoader(ds, detection.LoaderConfig{
-		BatchSize: rec.BatchSize, Preprocess: prep, Augment: a, Shapes: inputsOf(ds, prep, a), Masks: net.Config.Detection.Kind == models.DetectorMaskRCNN,
+		BatchSize: batch, Part: s.shardPart(), Preprocess: prep, Augment: a, Shapes: inputsOf(ds, prep, a), Masks: net.Config.Detection.Kind == models.DetectorMaskRCNN,
 		Shuffle: true, Seed: s.seed, SkipBad: s.skipBad, Workers: workers,
 	})
 	if err != nil {
@@ -177,7 +178,7 @@ func (s *session) loadObjects(opt *StepOptions) error {
 	opt.Detection = &DetectionStep{Capacity: l.Capacity(), Sampling: rec.Detect.sampling()}
 	opt.Classes = net.Config.Classes
 	s.inputs = l.Used()
-	opt.Input = []int{rec.BatchSize, 3, s.inputs[0].H, s.inputs[0].W}
+	opt.Input = []int{batch, 3, s.inputs[0].H, s.inputs[0].W}
 	ev := sp.Eval()
 	if ev == nil || ev.Len() == 0 {
 		return nil
@@ -239,6 +240,7 @@ func (s *session) stepsOfInputs(opt StepOptions) error {
 		if err != nil {
 			return err
 		}
+		step.parts, step.buckets = s.step.parts, s.step.buckets // what ranks send does not depend on the input
 		s.steps[in] = step
 	}
 	return nil

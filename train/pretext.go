@@ -46,14 +46,19 @@ func (t selfSupervised) targets(_ *Step, in StepInput) (infer.Tensors, error) {
 
 func (t selfSupervised) count(sums *tally, r StepResult, b batch, _ int) (hits int, share float64) {
 	sums.Samples += b.n()
-	if sums.Gauge == nil {
-		sums.Gauge = &Gauge{r.Spread, r.Dimensions}
-		return 0, 0
+	sums.follow(Gauge{r.Spread, r.Dimensions})
+	return 0, 0
+}
+
+// follow takes what a batch shows into the moving averages.
+func (t *tally) follow(g Gauge) {
+	if t.Gauge == nil {
+		t.Gauge = &g
+		return
 	}
 	const keep = 0.9
-	sums.Gauge.Spread = keep*sums.Gauge.Spread + (1-keep)*r.Spread
-	sums.Gauge.Dimensions = keep*sums.Gauge.Dimensions + (1-keep)*r.Dimensions
-	return 0, 0
+	t.Gauge.Spread = keep*t.Gauge.Spread + (1-keep)*g.Spread
+	t.Gauge.Dimensions = keep*t.Gauge.Dimensions + (1-keep)*g.Dimensions
 }
 
 // Gauge shows whether a network that learns without labels collapses: as moving averages
@@ -134,12 +139,13 @@ func (r *Recipe) views(c *data.LoaderConfig) {
 }
 
 // targetDecay returns the decay of BYOL's target for a batch, number micro of its
-// update: it follows once for an update.
+// update: it follows once for an update. Shards each compute where it follows to, from the
+// same values.
 func (s *session) targetDecay(micro int) float64 {
 	switch {
 	case s.rec.SSL == nil || s.rec.SSL.Method != ssl.BYOL:
 		return 0
-	case micro > 0:
+	case micro > 0 && s.rec.Shards == 0:
 		return 1
 	}
 	return s.rec.SSL.MomentumAt(s.state.Update-s.start.update, s.clock.total)

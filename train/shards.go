@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/nn"
@@ -231,6 +232,19 @@ func (s *session) mine() span {
 
 func (s *session) mineOf(shards int) span { return spanOf(s.group.rank(), s.group.size(), shards) }
 
+// shardPart returns which batches of the loader this rank makes: its shards.
+func (s *session) shardPart() data.Part {
+	n := s.rec.Shards
+	if n == 0 {
+		return data.Part{}
+	}
+	own := s.mineOf(n)
+	return data.Part{Of: n, From: own.lo, To: own.hi}
+}
+
+// shardSize returns the number of pictures of a batch of the loader.
+func (r *Recipe) shardSize() int { return r.BatchSize / max(1, r.Shards) }
+
 // lastBut returns the batch at which all further ones of the epoch are being made.
 func (s *session) lastBut(last int, mine span) int {
 	if s.step.shards == 0 {
@@ -249,9 +263,9 @@ type shardReport struct {
 	Stop bool // its context has ended
 }
 
-// trainOnShard computes a shard, and after the last one of this rank updates the network
-// together with the others.
-func (s *session) trainOnShard(b batch, in StepInput, sum *summing) error {
+// trainOnShard computes a shard by its step, and after the last one of this rank updates
+// the network together with the others.
+func (s *session) trainOnShard(step *Step, b batch, in StepInput, sum *summing) error {
 	st := &s.state
 	if got, want := b.step()%s.step.shards, sum.next(); got != want {
 		return fmt.Errorf("epoch %d, step %d: shard %d of the batch has no picture that can be decoded", st.Epoch+1, st.Update+1, want+1)
@@ -262,7 +276,7 @@ func (s *session) trainOnShard(b batch, in StepInput, sum *summing) error {
 			return err
 		}
 	}
-	err := sum.add(in, b)
+	err := sum.add(step, in, b)
 	if known := (*agreed)(nil); errors.As(err, &known) {
 		return err
 	}
@@ -278,17 +292,25 @@ func (s *session) trainOnShard(b batch, in StepInput, sum *summing) error {
 		return err
 	}
 	var batch tally
-	hits := 0
+	hits, n := 0, float64(s.step.shards)
+	var gauge *Gauge
 	for _, report := range all {
 		for i, t := range report.Sums {
 			batch.plus(t)
 			hits += report.Hits[i]
+			if t.Gauge != nil {
+				if gauge == nil {
+					gauge = new(Gauge)
+				}
+				gauge.Spread += t.Gauge.Spread / n
+				gauge.Dimensions += t.Gauge.Dimensions / n
+			}
 		}
 		if report.Stop {
 			defer s.stopAll(s.stopCause())
 		}
 	}
-	loss := batch.Loss / float64(s.step.shards)
+	loss := batch.Loss / n
 	if what := notFinite("the loss", loss); what != "" {
 		return s.diverged(what, in.LR)
 	}
@@ -300,9 +322,16 @@ func (s *session) trainOnShard(b batch, in StepInput, sum *summing) error {
 		return s.diverged(what, in.LR)
 	}
 	st.Sums.plus(batch)
+	if gauge != nil {
+		st.Sums.follow(*gauge)
+	}
 	s.images += s.clock.batch
 	m := batch.metrics()
-	return s.updated(StepRecord{LR: in.LR, Loss: loss, Top1: m.Top1, PixelAccuracy: m.PixelAccuracy}, hits)
+	done := StepRecord{LR: in.LR, Loss: loss, Top1: m.Top1, PixelAccuracy: m.PixelAccuracy, Gauge: gauge}
+	for _, name := range step.shard.partNames {
+		done.Parts = append(done.Parts, LossPart{name, m.Detection.Parts[name]})
+	}
+	return s.updated(done, hits)
 }
 
 // stopCause returns why the context of a rank has ended, for this one.
@@ -313,7 +342,7 @@ func (s *session) stopCause() error {
 	return errOtherStopped
 }
 
-// plus adds the sums of u, which has neither losses of a detector nor a gauge.
+// plus adds the sums of u, but for a gauge.
 func (t *tally) plus(u tally) {
 	t.Loss += u.Loss
 	t.Batches += u.Batches
@@ -321,6 +350,12 @@ func (t *tally) plus(u tally) {
 	t.Top5 += u.Top5
 	t.Samples += u.Samples
 	t.Pixels += u.Pixels
+	for name, loss := range u.Parts {
+		if t.Parts == nil {
+			t.Parts = map[string]float64{}
+		}
+		t.Parts[name] += loss
+	}
 }
 
 // defaultShards is the number of shards where ranks need some and the recipe has none.
@@ -351,8 +386,6 @@ func (s *session) chooseShards(cfg Config) error {
 		return nil
 	case n > rec.Shards:
 		return fmt.Errorf("%d ranks cannot share a batch of %d shards: give --shards %d or more, or start fewer ranks", n, rec.Shards, n)
-	case rec.Detect != nil || rec.SSL != nil:
-		return errors.New("detectors and networks without labels cannot be trained by shards yet: leave out --shards, and train them in one process")
 	case rec.Accumulate > 1:
 		return badKey("accumulate", "accumulate and shards exclude each other: a batch is computed shard by shard anyway, so give a larger batch_size and more shards")
 	case rec.BatchSize%rec.Shards != 0:

@@ -77,10 +77,10 @@ func (m *summing) vector() (*vector, error) {
 // next returns the number of the shard whose turn it is.
 func (m *summing) next() int { return m.own.lo + len(m.sums) }
 
-// add computes the next shard. With the last one of this rank, it makes the means over
+// add computes the next shard by a step, that of its input. With the last one of this rank, it makes the means over
 // all shards, together with the other ranks, whether or not there is an error: all must
 // have their shard.
-func (m *summing) add(in StepInput, b batch) error {
+func (m *summing) add(step *Step, in StepInput, b batch) error {
 	v, err := m.vector()
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (m *summing) add(in StepInput, b batch) error {
 	if during {
 		go send()
 	}
-	r, err := m.step.runShard(in, v, ready)
+	r, err := step.runShard(in, v, ready)
 	for i := range done {
 		select {
 		case <-done[i]:
@@ -125,7 +125,7 @@ func (m *summing) add(in StepInput, b batch) error {
 		return err
 	}
 	var t tally
-	hits, _ := m.step.task.count(&t, r, b, m.step.classes)
+	hits, _ := step.task.count(&t, r, b, step.classes)
 	t.Loss, t.Batches = r.Loss, 1
 	m.sums, m.hits = append(m.sums, t), append(m.hits, hits)
 	return nil

@@ -66,6 +66,8 @@ func (s *session) checkSynchronized() error {
 		return nil
 	case rec.Shards != s.group.size():
 		return badKey("sync_batch_norm", "each rank must compute one shard, but there are %d shards and %d ranks: give --shards %d; with sync_batch_norm, the number of ranks cannot change within a run", rec.Shards, s.group.size(), s.group.size())
+	case rec.Detect != nil || rec.SSL != nil:
+		return badKey("sync_batch_norm", "it is for networks that learn from labels or masks: leave it out")
 	case rec.Recompute:
 		return badKey("sync_batch_norm", "recompute would exchange the statistics twice: leave out one of them")
 	}

@@ -44,6 +44,8 @@ type LoaderConfig struct {
 	SkipBad  bool
 	Workers  int // goroutines; 0 means one per CPU. Batches do not depend on it.
 	Prefetch int // batches made ahead; 0 means 2
+	// Part leaves out some batches of every epoch, which other processes make.
+	Part data.Part
 }
 
 // Loader makes batches of a dataset and prefetches them.
@@ -79,6 +81,9 @@ func NewLoader(ds *Dataset, cfg LoaderConfig) (*Loader, error) {
 		if err := cfg.Augment.Valid(); err != nil {
 			return nil, err
 		}
+	}
+	if err := cfg.Part.Valid(); err != nil {
+		return nil, err
 	}
 	switch {
 	case cfg.BatchSize < 1:
@@ -278,6 +283,9 @@ func (l *Loader) Epoch(ctx context.Context, epoch, step int) iter.Seq2[*Batch, e
 			defer close(tasks)
 			defer close(ordered)
 			for k, p := range l.plan(epoch)[step:] {
+				if !l.cfg.Part.Has(step + k) {
+					continue
+				}
 				var b *slot
 				select {
 				case b = <-free:
