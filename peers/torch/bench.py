@@ -56,7 +56,7 @@ def training(model, x, variant):
             first = model.outputs(x)
         net, targets = model.net, model.objects(x)
         net.backbone = compiled(net.backbone)  # what comes after it depends on the objects found
-        return lambda: sum(net(list(x), targets).values()), first, 1e-4
+        return lambda: sum(net(list(x), targets).values()), first, 1e-8  # see internal/cli/bench/detector_train.go
     with torch.no_grad():
         logits = model(x)
     labels = torch.Size((len(x), *logits.shape[2:]))  # of pictures, or of their pixels

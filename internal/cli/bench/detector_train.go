@@ -16,6 +16,11 @@ import (
 // on, as in peers/torch/peer_models.py.
 const objectsPerPicture = 6
 
+// detectorRate is the learning rate, as in peers/torch/bench.py: random weights below
+// frozen norms have gradients so large that their losses are NaN after five steps at
+// 1e-4. The time of a step does not depend on it.
+const detectorRate = 1e-8
+
 // detectorTraining makes the training step of a detector, matching of anchors and
 // sampling included: all parameters learn, and batch norms of the backbone are frozen,
 // as torchvision's are when a trained backbone is given. Samples are drawn at random,
@@ -54,7 +59,7 @@ func (n *network) detectorTraining() (*step, error) {
 	update := 0
 	run := func() error {
 		update++
-		res, err := s.Run(train.StepInput{Objects: b, LR: 1e-4, Update: update, Draw: update})
+		res, err := s.Run(train.StepInput{Objects: b, LR: detectorRate, Update: update, Draw: update})
 		if err == nil && !(res.Loss > 0) {
 			err = fmt.Errorf("bench: the loss of %s is %g", n.cfg.Model, res.Loss)
 		}
