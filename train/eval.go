@@ -242,7 +242,7 @@ func (e *pictureEvaluator) run(ctx context.Context, vars *engine.Vars, each func
 		}
 		parts = append(parts, p)
 		if each != nil {
-			each(b.Real)
+			each(b.Real * e.group.size()) // the other ranks are about as far
 		}
 	}
 	return e.merge(parts)

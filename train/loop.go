@@ -520,7 +520,7 @@ func (s *session) evaluate(ctx, outer context.Context) (Metrics, error) {
 		if left--; left == 0 {
 			s.prepareEpoch()
 		}
-		s.log.evaluated(samples * s.group.size())
+		s.log.evaluated(samples)
 	})
 	if known := (*agreed)(nil); errors.As(err, &known) {
 		return m, err
