@@ -35,7 +35,7 @@ func gemmNNTile(m, nz int, g *Args) {
 				for k, av := range row {
 					bv := (*[isa.PanelWidth]float32)(panel[k*isa.PanelWidth:])
 					for j := range acc {
-						acc[j] += av * bv[j]
+						acc[j] += float32(av * bv[j])
 					}
 				}
 			}
@@ -81,7 +81,7 @@ func gemmTNTile(m, nz int, g *Args) {
 					av := *isa.FloatAt(g.A, off+k*g.AStride+i*4)
 					bv := (*[isa.PanelWidth]float32)(unsafe.Pointer(isa.FloatAt(g.B, (n*g.K+k)*g.BStride+p*isa.PanelWidth*4)))
 					for j := range acc {
-						acc[j] += av * bv[j]
+						acc[j] += float32(av * bv[j])
 					}
 				}
 			}
