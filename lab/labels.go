@@ -14,18 +14,21 @@ import (
 	"github.com/resnet-go/resnet/train"
 )
 
-// The variants of the experiment labels, and its third backbone, which is not trained.
+// The families of the experiment labels, and its backbone that is not trained.
 const (
 	supervisedName = "supervised"
 	pretextName    = "self-supervised"
 	untrainedName  = "random"
 )
 
+// pretextMethods are the recipes that train without labels.
+var pretextMethods = []string{"simsiam", "simclr"}
+
 // labelDraws is the number of random choices of the labels for each run.
 const labelDraws = 5
 
-// backbones are networks that are trained with all labels, and without labels by SimSiam
-// for as many epochs.
+// backbones are networks that are trained with all labels, and without labels by each of
+// [pretextMethods] for as many epochs.
 func backbones(o *Options) ([]Variant, error) {
 	var vs []Variant
 	for _, d := range o.Depths {
@@ -37,16 +40,19 @@ func backbones(o *Options) ([]Variant, error) {
 		}
 		model := fmt.Sprintf("resnet%d-cifar", d)
 		sup := o.variant(model, name(supervisedName), supervisedName, float64(d))
-		own, err := train.LoadRecipe("simsiam")
-		if err != nil {
-			return nil, err
+		vs = append(vs, sup)
+		for _, method := range pretextMethods {
+			own, err := train.LoadRecipe(method)
+			if err != nil {
+				return nil, err
+			}
+			of := sup.Recipe
+			own.Model, own.Epochs, own.Iterations, own.BatchSize = model, of.Epochs, of.Iterations, of.BatchSize
+			own.Preprocess, own.Size, own.EvalBatch, own.EvalEvery = of.Preprocess, of.Size, of.EvalBatch, max(1, of.Epochs)
+			own.Checkpoint = of.Checkpoint
+			own.LR.Warmup = min(own.LR.Warmup, float64(of.Epochs)/10)
+			vs = append(vs, Variant{Name: name(method), Family: pretextName, X: float64(d), Recipe: own})
 		}
-		of := sup.Recipe
-		own.Model, own.Epochs, own.Iterations, own.BatchSize = model, of.Epochs, of.Iterations, of.BatchSize
-		own.Preprocess, own.EvalBatch, own.EvalEvery = of.Preprocess, of.EvalBatch, max(1, of.Epochs)
-		own.Checkpoint = of.Checkpoint
-		own.LR.Warmup = min(own.LR.Warmup, float64(of.Epochs)/10)
-		vs = append(vs, sup, Variant{Name: name(pretextName), Family: pretextName, X: float64(d), Recipe: own})
 	}
 	return vs, nil
 }
@@ -182,7 +188,7 @@ func labelsPage(ctx context.Context, s *Study) ([]report.Section, []string, erro
 			}
 		}
 		for _, w := range rows {
-			color := slices.IndexFunc([]string{untrainedName, pretextName, supervisedName}, func(n string) bool { return n == w.name || n+"-"+strconv.Itoa(d) == w.name })
+			color := slices.IndexFunc(slices.Concat([]string{untrainedName}, pretextMethods, []string{supervisedName}), func(n string) bool { return n == w.name || n+"-"+strconv.Itoa(d) == w.name })
 			dashed := slices.Index(s.Depths, d) > 0
 			a, b := report.Series{Name: w.name, Color: color, Dashed: dashed}, report.Series{Name: w.name, Color: color, Dashed: dashed}
 			cells := []string{w.name}

@@ -79,15 +79,6 @@ func (c *Conv) checkWinograd() error {
 	return nil
 }
 
-// checkUndilated is checkWinograd where neighboring outputs must be in a tile: for
-// statistics and gradients.
-func (c *Conv) checkUndilated() error {
-	if c.DilH != 1 || c.DilW != 1 {
-		return fmt.Errorf("convolution: Winograd's training wants dilation 1, got %dx%d", c.DilH, c.DilW)
-	}
-	return c.checkWinograd()
-}
-
 // winogradForward is the algorithm of a forward convolution with tiles of m x m
 // outputs.
 func winogradForward(m int) algorithm {
@@ -103,11 +94,7 @@ func winogradCandidate(c Conv, m int, w Want, flops int64, panels func() *Packin
 	if !w.Fast {
 		return k, errExact
 	}
-	check := c.checkWinograd
-	if w.Stats {
-		check = c.checkUndilated
-	}
-	if err := check(); err != nil {
+	if err := c.checkWinograd(); err != nil {
 		return k, err
 	}
 	weights, cycles := c.winogradWeights(m, nil)

@@ -18,14 +18,16 @@ func winogradInputGrad(m int) algorithm {
 // [N][OutH][OutW][K], with the flipped and transposed weights is dx,
 // [N][H][W][C].
 func (c Conv) transposed() (Conv, error) {
-	if err := c.checkUndilated(); err != nil {
+	if err := c.checkWinograd(); err != nil {
 		return c, err
 	}
-	if p := max(c.PadTop, c.PadLeft, c.PadBottom, c.PadRight); p > 2 {
-		return c, fmt.Errorf("convolution: Winograd's input gradient wants a padding of at most 2, got %d", p)
+	reachH, reachW := 2*c.DilH, 2*c.DilW // from the first tap to the last
+	if max(c.PadTop, c.PadBottom) > reachH || max(c.PadLeft, c.PadRight) > reachW {
+		return c, fmt.Errorf("convolution: Winograd's input gradient wants a padding of at most %dx%d, got %d, %d, %d, %d",
+			reachH, reachW, c.PadTop, c.PadLeft, c.PadBottom, c.PadRight)
 	}
 	g := c
 	g.H, g.W, g.C, g.K = c.OutH(), c.OutW(), c.K, c.C
-	g.PadTop, g.PadLeft, g.PadBottom, g.PadRight = 2-c.PadTop, 2-c.PadLeft, 2-c.PadBottom, 2-c.PadRight
+	g.PadTop, g.PadLeft, g.PadBottom, g.PadRight = reachH-c.PadTop, reachW-c.PadLeft, reachH-c.PadBottom, reachW-c.PadRight
 	return g, nil
 }

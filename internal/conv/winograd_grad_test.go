@@ -3,6 +3,7 @@ package conv
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,7 +83,7 @@ func TestWinogradTrainingAgainstNaive(t *testing.T) {
 	defer two.Close()
 	defer eight.Close()
 	var cases []*convCase
-	for _, c := range append([]Conv{conv(3, 9, 22, 70, 80, 3, 1, 1)}, winogradShapes...) {
+	for _, c := range slices.Concat([]Conv{conv(3, 9, 22, 70, 80, 3, 1, 1)}, winogradShapes, dilatedShapes) {
 		cases = append(cases, newConvCase(c))
 	}
 	isatest.EachISA(t, func(t *testing.T) {
@@ -105,7 +106,7 @@ func FuzzWinogradTraining(f *testing.F) {
 		r := rand.New(rand.NewPCG(seed, 8))
 		c := Conv{
 			N: 1 + r.IntN(3), H: 1 + r.IntN(18), W: 1 + r.IntN(25), C: 1 + r.IntN(40), K: 1 + r.IntN(70), R: 3, S: 3, StrideH: 1, StrideW: 1,
-			PadTop: r.IntN(4), PadLeft: r.IntN(4), PadBottom: r.IntN(4), PadRight: r.IntN(4), DilH: 1, DilW: 1, Groups: 1,
+			PadTop: r.IntN(4), PadLeft: r.IntN(4), PadBottom: r.IntN(4), PadRight: r.IntN(4), DilH: 1 + r.IntN(4), DilW: 1 + r.IntN(4), Groups: 1,
 		}
 		if c.Check() != nil {
 			t.Skip("the kernel is larger than the input")
@@ -116,7 +117,7 @@ func FuzzWinogradTraining(f *testing.F) {
 
 func TestWinogradTrainingRefuses(t *testing.T) {
 	input, weights := Want{Op: InputGrad, Fast: true}, Want{Op: WeightGrad, Fast: true}
-	if _, err := winogradInputGrad(4)(conv(1, 8, 8, 4, 4, 3, 1, 3), input); err == nil || !strings.Contains(err.Error(), "padding of at most 2, got 3") {
+	if _, err := winogradInputGrad(4)(conv(1, 8, 8, 4, 4, 3, 1, 3), input); err == nil || !strings.Contains(err.Error(), "padding of at most 2x2, got 3") {
 		t.Errorf("error %v", err)
 	}
 	for _, c := range []Conv{conv(1, 8, 8, 4, 4, 3, 2, 1), conv(0, 8, 8, 4, 4, 3, 1, 1)} {

@@ -44,7 +44,7 @@ func newWinogradShape(c Conv, m, t, edge int) winogradShape {
 	f.rows, f.cols = outputSpans(f.oh, m, c.DilH), outputSpans(f.ow, m, c.DilW)
 	f.tiles = c.N * len(f.rows) * len(f.cols)
 	f.packedLen = f.panels * f.matrices * c.C * isa.PanelWidth
-	f.zeros = make([]float32, max(((t-1)*c.DilW+1)*c.C, t*f.panels*isa.PanelWidth)) // a row of inputs, or of outputs
+	f.zeros = make([]float32, ((t-1)*c.DilW+1)*max(c.C, f.panels*isa.PanelWidth)) // a row of inputs, or of outputs
 	return f
 }
 
@@ -238,7 +238,7 @@ func (f *winogradShape) stats(tb int, a *Args, t0, t1, k, cols int) {
 			if rows == 0 {
 				s.Start(y, cols)
 			}
-			s.Add(y, cols, pixels, kk)
+			s.Add(y, cols, pixels, f.conv.DilW*kk)
 			rows += pixels
 		})
 		s.Finish(part[k:k+cols], part[kk+k:][:cols], rows)
@@ -252,15 +252,21 @@ func (f *winogradShape) statsRows(part int) (rows int) {
 	return rows
 }
 
-// spans calls do with the rows of neighboring output pixels that make up tiles
-// t0..t1-1, which must not be dilated.
+// spans calls do with the rows of output pixels, a dilation apart, that make up tiles
+// t0..t1-1: the first and their number.
 func (f *winogradShape) spans(t0, t1 int, do func(pixel, pixels int)) {
 	for t0 < t1 {
 		p := f.place(t0)
-		tiles := min(t1-t0, len(f.cols)-p.tx)
-		for oy := p.ty * f.m; oy < min(p.ty*f.m+f.m, f.oh); oy++ {
-			do((p.n*f.oh+oy)*f.ow+p.tx*f.m, min(tiles*f.m, f.ow-p.tx*f.m))
+		row, col := f.rows[p.ty], f.cols[p.tx]
+		pixels := col.count
+		// Tiles follow each other where the last pixel of one is a dilation before the
+		// first of the next.
+		for t0++; t0 < t1 && p.tx+1 < len(f.cols) && f.cols[p.tx+1].first == col.first+pixels*f.conv.DilW; t0++ {
+			p.tx++
+			pixels += f.cols[p.tx].count
 		}
-		t0 += tiles
+		for i := range row.count {
+			do((p.n*f.oh+row.first+i*f.conv.DilH)*f.ow+col.first, pixels)
+		}
 	}
 }

@@ -49,13 +49,13 @@ func winogradWeightGrad(c Conv, w Want) (k candidate, err error) {
 	if !w.Fast {
 		return k, errExact
 	}
-	if err := c.checkUndilated(); err != nil {
+	if err := c.checkWinograd(); err != nil {
 		return k, err
 	}
 	if w.Residual {
 		return k, errors.New("convolution: Winograd's weight gradient cannot be added to a residual")
 	}
-	tiles := float64(c.N * isa.CeilDiv(c.OutH(), 4) * isa.CeilDiv(c.OutW(), 4))
+	tiles := float64(c.N * len(outputSpans(c.OutH(), 4, c.DilH)) * len(outputSpans(c.OutW(), 4, c.DilW)))
 	cp, kp := float64(isa.CeilDiv(c.C, isa.PanelWidth)), float64(isa.CeilDiv(c.K, isa.PanelWidth))
 	cBlocks, kBlocks := gradBlocks(&c)
 	sums := tiles * 36 * float64(c.C) * kp / 2 / winogradShare
@@ -131,15 +131,15 @@ func (g *winogradGrad) run(task int, scratch []float32, a *Args) {
 func (g *winogradGrad) transformGrad(tmp, dy, d []float32, lo, hi, k0, k1 int) {
 	f := g.forward
 	k := f.conv.K
-	in := wino.GradTile{Pixel: k * 4}
+	in := wino.GradTile{Pixel: f.conv.DilW * k * 4}
 	place := f.place(lo)
 	for tile := lo; tile < hi; tile++ {
-		oy, ox := f.rows[place.ty].first, f.cols[place.tx].first
-		in.Width = min(f.m, f.ow-ox)
+		row, col := f.rows[place.ty], f.cols[place.tx]
+		in.Width = col.count
 		for i := range in.Rows {
 			in.Rows[i] = &f.zeros[0]
-			if oy+i < f.oh {
-				in.Rows[i] = &dy[((place.n*f.oh+oy+i)*f.ow+ox)*k+k0]
+			if i < row.count {
+				in.Rows[i] = &dy[((place.n*f.oh+row.first+i*f.conv.DilH)*f.ow+col.first)*k+k0]
 			}
 		}
 		wino.OutputGrad(&d[(tile-lo)*g.dPitch], g.dPos*4, &in, k1-k0, &tmp[0])

@@ -5,7 +5,8 @@
 --models has the names of torchvision's networks with files of weights (random ones will do), and
 embedded for the model inside the program. --python has FastAPI, uvicorn, LitServe, onnxruntime and
 Pillow; --triton-python has nvidia-pytriton, --mlserver-python MLServer. All servers have --threads threads and stay up while
-they take turns, so a change of the machine's speed meets all of them. Every answer is compared with
+they take turns, so a change of the machine's speed meets all of them. Those whose turn it is not
+are stopped (SIGSTOP): some keep processors busy also without requests. Every answer is compared with
 the first of its server, and the classes of servers with each other. 1 client shows the latency, many
 clients the throughput. --seconds, --rounds and the numbers of models, servers and clients make the time,
 which is printed first: with the defaults, two models take about ten minutes. --dry prints it and ends.
@@ -100,8 +101,16 @@ class Server:
         m = get(f"http://127.0.0.1:{self.port}/v2/models/stats")["model_stats"][0]["inference_stats"]
         return {k: m[k]["ns"] for k in ("queue", "compute_input", "compute_infer", "compute_output")} | {"requests": m["success"]["count"], "total": m["success"]["ns"]}
 
+    def pause(self):
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def resume(self):
+        os.killpg(self.process.pid, signal.SIGCONT)
+        time.sleep(0.2)
+
     def stop(self):
         if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGCONT)
             os.killpg(self.process.pid, signal.SIGTERM)
             try:
                 self.process.wait(20)
@@ -157,15 +166,18 @@ for spec in args.models.split(","):
             servers.append(Server(kind, args.port + 10 * i, model))
         for s in servers:
             s.wait()
+            s.pause()
         for clients in map(int, args.clients.split(",")):
             for turn in range(args.rounds):
                 for s in servers if turn % 2 == 0 else reversed(servers):
+                    s.resume()
                     before = s.stages() if s.kind.startswith("resnet") else None
                     r = s.load(clients, args.seconds, 1.0 if turn == 0 else 0.3)
                     results.setdefault((s.kind, clients), []).append(r)
                     everything.append({"model": model["name"], "server": s.kind, "turn": turn} | r)
+                    after = s.stages() if before else None
+                    s.pause()
                     if before:
-                        after = s.stages()
                         n = after["requests"] - before["requests"]
                         shares.append((s.kind, clients, {k: (after[k] - before[k]) / n / 1e6 for k in before if k != "requests"}, r))
     finally:
