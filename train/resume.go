@@ -97,6 +97,9 @@ func (st *state) valid(rec *Recipe) error {
 		if err := r.valid(); err != nil {
 			return fmt.Errorf("epoch %d of the history: %w", r.Epoch, err)
 		}
+		if r.Partial {
+			return fmt.Errorf("epoch %d of the history is a part of one", r.Epoch)
+		}
 		update = r.Step
 	}
 	if st.Step < 0 || st.Update != update+st.Step {
@@ -120,14 +123,14 @@ func (st *state) had(r EpochRecord) bool {
 	if r.Epoch < 1 || r.Epoch > st.Epoch+1 {
 		return false
 	}
+	if !r.Partial {
+		return r.Epoch <= st.Epoch && reflect.DeepEqual(r, st.History[r.Epoch-1])
+	}
 	first, last := 0, st.Update // updates before the epoch, and in the run by its end
 	if r.Epoch > 1 {
 		first = st.History[r.Epoch-2].Step
 	}
 	if r.Epoch <= st.Epoch {
-		if reflect.DeepEqual(r, st.History[r.Epoch-1]) {
-			return true
-		}
 		last = st.History[r.Epoch-1].Step - 1
 	}
 	return first < r.Step && r.Step <= last && r.valid() == nil

@@ -161,6 +161,7 @@ func (s *session) epochsFrom(ctx context.Context) error {
 // rec, its evaluation so far, counts for nothing but the best model.
 func (s *session) pause(rec EpochRecord) error {
 	st := &s.state
+	rec.Partial = true
 	s.partial = &rec
 	s.paused = fmt.Sprintf("stopped after %s, the limit of time, in epoch %d of %d after step %d of %d; to continue: --resume",
 		s.maxTime, rec.Epoch, s.epochs, st.Step, s.updatesIn(st.Epoch))

@@ -141,6 +141,8 @@ type EpochRecord struct {
 	LR    float64  `json:"lr"`   // of the last update
 	Train Metrics  `json:"train"`
 	Val   *Metrics `json:"val,omitempty"` // nil if it was not evaluated
+	// Partial tells that Config.MaxTime ended the session within the epoch.
+	Partial bool `json:"partial,omitempty"`
 }
 
 // Result describes a run that has ended.
