@@ -33,8 +33,8 @@ func (s *session) save() error {
 	if f.Training, err = json.Marshal(s.state); err != nil {
 		return err
 	}
-	if n := len(s.state.History); n > 0 {
-		f.Metrics = s.state.History[n-1].figures()
+	if last := s.last(); last != nil {
+		f.Metrics = last.figures()
 	}
 	s.saved = time.Now()
 	// The best model is written first: the state refers to it.
@@ -86,7 +86,7 @@ func (e *unwritten) Unwrap() error { return e.error }
 // lost mount) into a warning while the run continues: the older files stay, and the
 // next save tries again. At the end of the run it stays an error.
 func (s *session) tolerate(err error) error {
-	if w := (*unwritten)(nil); !errors.As(err, &w) || s.state.Epoch >= s.epochs || s.state.Stopped != "" {
+	if w := (*unwritten)(nil); !errors.As(err, &w) || s.state.Epoch >= s.epochs || s.state.Stopped != "" || s.paused != "" {
 		return err
 	}
 	kept := "there is no checkpoint yet"

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -308,18 +309,54 @@ func TestEndedRunContinues(t *testing.T) {
 	}
 }
 
+// An epoch that the limit of time breaks off is not counted as trained, also if it is
+// the last, and a run that is continued ends with the bits of one that was not stopped.
 func TestMaxTime(t *testing.T) {
+	whole := toyConfig(t, t.TempDir())
+	whole.Recipe.Epochs = 2
+	want := mustRun(t, whole)
+	perEpoch := want.Steps / 2
+
 	out := t.TempDir()
 	cfg := toyConfig(t, out)
-	cfg.MaxTime = time.Nanosecond
+	cfg.Recipe.Epochs, cfg.MaxTime = 2, time.Nanosecond
 	r := mustRun(t, cfg)
-	if r.Steps != 1 || r.Best == nil || !strings.Contains(r.Stopped, "the limit of time, in epoch 1 of 3") || r.BestFile == "" {
+	if r.Steps != 1 || r.Epochs != 0 || r.Last.Step != 1 || r.Last.Val == nil || r.Best == nil || r.BestFile == "" ||
+		!strings.Contains(r.Stopped, "the limit of time, in epoch 1 of 2 after step 1 of 6; to continue: --resume") {
 		t.Errorf("%+v", r)
 	}
-	r = mustRun(t, Config{Resume: true, Out: out, Splits: toySplits(t), Epochs: 3})
-	if r.Epochs != 3 || r.Stopped != "" || r.Steps != 13 {
-		t.Errorf("continued: %+v", r)
+	meta, _, err := weights.LoadMeta(r.LastFile)
+	if err != nil || meta.Metrics["val.loss"] != r.Last.Val.Loss {
+		t.Errorf("%v has the metrics %v, not the evaluation's, %v", err, meta.Metrics, r.Last.Val)
 	}
+	best := r.Best // of 1 step: it may stay the best
+	for step := 2; step <= 2*perEpoch; step++ {
+		r = mustRun(t, Config{Resume: true, Out: out, Splits: toySplits(t), MaxTime: time.Nanosecond})
+		if r.Steps != step || r.Epochs != step/perEpoch || len(r.History) != r.Epochs || r.Last.Step != step {
+			t.Fatalf("step %d: %+v", step, r)
+		}
+		if s, err := ReadStatus(out); err != nil || s.Finished != (step == 2*perEpoch) || (r.Stopped == "") != s.Finished {
+			t.Errorf("step %d: %+v, %v, %q", step, s, err, r.Stopped)
+		}
+		if better(r.Best.Val, best, 0) {
+			best = r.Best
+		}
+	}
+	if !reflect.DeepEqual(r.Best, best) {
+		t.Errorf("the best is %+v, not %+v", r.Best, best)
+	}
+	if !reflect.DeepEqual(r.History, want.History) {
+		t.Errorf("in parts:\n%+v\nat once:\n%+v", r.History, want.History)
+	}
+	parts, err := weights.Load(r.LastFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	atOnce, err := weights.Load(want.LastFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameState(t, "in parts and at once", parts.Tensors, atOnce.Tensors)
 }
 
 func TestDoubt(t *testing.T) {

@@ -149,8 +149,18 @@ func fit(s string, columns int) string {
 
 // epoch logs the end of an epoch.
 func (l *logger) epoch(r EpochRecord, epochs int, best bool, p pace, left time.Duration) {
+	l.line(fmt.Sprintf("epoch %d/%d: ", r.Epoch, epochs) + l.figures(r, epochs, best, p, left))
+	l.send(Event{Kind: "epoch", Epoch: &r, DataWait: &p.wait})
+}
+
+// partial logs an epoch that is not at its end.
+func (l *logger) partial(r EpochRecord, epochs int, best bool, p pace, left time.Duration) {
+	l.note("a part of epoch %d/%d: %s", r.Epoch, epochs, l.figures(r, epochs, best, p, left))
+}
+
+func (l *logger) figures(r EpochRecord, epochs int, best bool, p pace, left time.Duration) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "epoch %d/%d: train loss %.4f", r.Epoch, epochs, r.Train.Loss)
+	fmt.Fprintf(&b, "train loss %.4f", r.Train.Loss)
 	if r.Train.Detection != nil {
 		fmt.Fprintf(&b, " (%s)", r.Train.text())
 	} else if r.Train.Top5 > 0 || r.Train.PixelAccuracy > 0 || r.Train.Gauge != nil {
@@ -173,8 +183,7 @@ func (l *logger) epoch(r EpochRecord, epochs int, best bool, p pace, left time.D
 	if r.Epoch < epochs {
 		fmt.Fprintf(&b, " · %s left", term.Duration(left))
 	}
-	l.line(b.String())
-	l.send(Event{Kind: "epoch", Epoch: &r, DataWait: &p.wait})
+	return b.String()
 }
 
 // share writes a share of time in percent.

@@ -301,33 +301,34 @@ func (s *session) lrOf(update int) float64 {
 	return s.rec.LR.at(update-s.start.update, s.clock)
 }
 
-// epoch trains to the end of the epoch in progress.
-func (s *session) epoch(ctx context.Context) error {
+// epoch trains to the end of the epoch in progress, or until the time is up: it reports
+// whether the epoch is whole.
+func (s *session) epoch(ctx context.Context) (whole bool, err error) {
 	acc := s.step.batches()
 	mine := s.mine()
 	updates := s.updatesIn(s.state.Epoch)
 	s.log.startEpoch(s.state.Epoch+1, s.epochs, s.state.Step*s.clock.batch, updates*s.clock.batch)
 	defer s.log.endEpoch()
 	if s.state.Step >= updates {
-		return nil
+		return true, nil
 	}
 	first, last := s.state.Step*acc, updates*acc-1 // batches
-	micro, began, asked := 0, time.Now(), time.Now()
+	micro, began, asked, late := 0, time.Now(), time.Now(), false
 	for b, err := range s.train.Epoch(s.loading, s.state.Epoch, first) {
 		if err != nil {
-			return err
+			return false, err
 		}
 		if b.step() == max(first+mine.lo, s.lastBut(last, mine)) {
 			s.prepareNext()
 		}
 		if micro == 0 && ctx.Err() != nil {
-			return s.interrupted(ctx)
+			return false, s.interrupted(ctx)
 		}
 		s.waited += time.Since(asked)
 		s.log.waited(time.Since(asked))
 		micro++
 		if err := s.trainOn(b, mine.lo+micro-1); err != nil {
-			return err
+			return false, err
 		}
 		if s.step.shards == 0 {
 			s.images += b.n()
@@ -339,24 +340,23 @@ func (s *session) epoch(ctx context.Context) error {
 		micro = 0
 		s.trained += time.Since(began)
 		if err := s.saveIfDue(); err != nil {
-			return err
+			return false, err
 		}
 		if s.state.Step == updates || s.state.Stopped != "" {
 			break
 		}
-		if late, err := s.outOfTime(); err != nil || late {
-			if err != nil {
-				return err
-			}
+		if late, err = s.outOfTime(); err != nil {
+			return false, err
+		} else if late {
 			break
 		}
 		began = time.Now()
 		asked = began
 	}
 	if ctx.Err() != nil {
-		return s.interrupted(ctx)
+		return false, s.interrupted(ctx)
 	}
-	return nil
+	return !late, nil
 }
 
 // prepareNext prefetches the first batches of the next phase, validation or the

@@ -146,7 +146,7 @@ func (e *neighborEvaluator) close() {
 // labels, where there are labels to judge by.
 func (s *session) linearProbe(ctx context.Context, r *Result) error {
 	e, ok := s.eval.(*neighborEvaluator)
-	if !ok || len(s.state.History) == 0 {
+	if !ok || s.last() == nil {
 		return nil
 	}
 	accuracy, err := e.probe(ctx, s.vars)

@@ -97,6 +97,9 @@ func (st *state) valid(rec *Recipe) error {
 		if err := r.valid(); err != nil {
 			return fmt.Errorf("epoch %d of the history: %w", r.Epoch, err)
 		}
+		if r.Partial {
+			return fmt.Errorf("epoch %d of the history is a part of one", r.Epoch)
+		}
 		update = r.Step
 	}
 	if st.Step < 0 || st.Update != update+st.Step {
@@ -105,13 +108,32 @@ func (st *state) valid(rec *Recipe) error {
 	if err := st.Sums.valid(st.Step * max(1, rec.Accumulate, rec.Shards)); err != nil {
 		return fmt.Errorf("sums: %w", err)
 	}
-	if b := st.Best; b != nil && (b.Val == nil || b.Epoch < 1 || b.Epoch > st.Epoch || !reflect.DeepEqual(*b, st.History[b.Epoch-1])) {
+	if b := st.Best; b != nil && (b.Val == nil || !st.had(*b)) {
 		return fmt.Errorf("best is epoch %d, which the history does not have so", b.Epoch)
 	}
 	if st.Waited < 0 || st.Waited > st.Epoch {
 		return fmt.Errorf("waited is %d of %d epochs", st.Waited, st.Epoch)
 	}
 	return errors.Join(st.Gate.valid(rec), st.Plateau.valid(rec))
+}
+
+// had reports whether the run can have been evaluated with this record: at the end of
+// an epoch of the history, or within an epoch by the limit of time.
+func (st *state) had(r EpochRecord) bool {
+	if r.Epoch < 1 || r.Epoch > st.Epoch+1 {
+		return false
+	}
+	if !r.Partial {
+		return r.Epoch <= st.Epoch && reflect.DeepEqual(r, st.History[r.Epoch-1])
+	}
+	first, last := 0, st.Update // updates before the epoch, and in the run by its end
+	if r.Epoch > 1 {
+		first = st.History[r.Epoch-2].Step
+	}
+	if r.Epoch <= st.Epoch {
+		last = st.History[r.Epoch-1].Step - 1
+	}
+	return first < r.Step && r.Step <= last && r.valid() == nil
 }
 
 func (r EpochRecord) valid() error {

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,11 @@ type job struct {
 	onStep  func(StepRecord) error
 	onEpoch func(EpochRecord) error
 	maxTime time.Duration
+	// paused is why the limit of time ended the session; empty if it did not. The state
+	// is then that of a run that can go on.
+	paused string
+	// partial is the epoch that the limit of time broke off, as far as it was trained.
+	partial *EpochRecord
 }
 
 // state is where a run is: all that the next step depends on besides the
@@ -99,8 +105,8 @@ func (s *session) run(ctx context.Context) (*Result, error) {
 	if err := s.linearProbe(ctx, r); err != nil {
 		return r, err
 	}
-	if n := len(s.state.History); n > 0 {
-		if w := s.collapse(s.state.History[n-1]); w != "" {
+	if last := s.last(); last != nil {
+		if w := s.collapse(*last); w != "" {
 			r.Warnings = append(r.Warnings, w)
 		}
 	}
@@ -112,10 +118,11 @@ func (s *session) run(ctx context.Context) (*Result, error) {
 	return r, s.results.close()
 }
 
-// epochsFrom trains from the epoch in progress to the end.
+// epochsFrom trains from the epoch in progress to the end, or until the time is up.
 func (s *session) epochsFrom(ctx context.Context) error {
-	for s.state.Epoch < s.epochs && s.state.Stopped == "" {
-		if err := s.epoch(ctx); err != nil {
+	for s.state.Epoch < s.epochs && s.state.Stopped == "" && s.paused == "" {
+		whole, err := s.epoch(ctx)
+		if err != nil {
 			return err
 		}
 		rec := EpochRecord{Epoch: s.state.Epoch + 1, Step: s.state.Update, Train: s.state.Sums.metrics()}
@@ -137,15 +144,52 @@ func (s *session) epochsFrom(ctx context.Context) error {
 		if late, err = s.outOfTime(); err != nil {
 			return err
 		}
+		if !whole {
+			return s.pause(rec)
+		}
 		if late && s.state.Epoch+1 < s.epochs {
-			s.state.Stopped = fmt.Sprintf("stopped after %s, the limit of time, in epoch %d of %d; to continue: --resume --epochs %d",
-				s.maxTime, s.state.Epoch+1, s.epochs, s.epochs)
+			s.paused = fmt.Sprintf("stopped after %s, the limit of time, with epoch %d of %d; to continue: --resume", s.maxTime, s.state.Epoch+1, s.epochs)
 		}
 		if err := s.endEpoch(rec); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// pause saves a run whose time is up within an epoch: the epoch stays in progress, and
+// rec, its evaluation so far, counts for nothing but the best model.
+func (s *session) pause(rec EpochRecord) error {
+	st := &s.state
+	rec.Partial = true
+	s.partial = &rec
+	s.paused = fmt.Sprintf("stopped after %s, the limit of time, in epoch %d of %d after step %d of %d; to continue: --resume",
+		s.maxTime, rec.Epoch, s.epochs, st.Step, s.updatesIn(st.Epoch))
+	isBest := s.eval == nil || rec.Val != nil && better(rec.Val, st.Best, 0)
+	if isBest && s.eval != nil {
+		st.Best = &rec
+	}
+	s.log.partial(rec, s.epochs, isBest, s.pace(), s.remaining())
+	if s.out == "" {
+		return nil
+	}
+	if isBest {
+		f, err := s.bestFile(rec)
+		if err != nil {
+			return err
+		}
+		s.unsaved = f
+	}
+	return s.save()
+}
+
+// last returns the record of the newest weights that were evaluated, or of the last
+// epoch; nil if there is none.
+func (s *session) last() *EpochRecord {
+	if n := len(s.state.History); s.partial == nil && n > 0 {
+		return &s.state.History[n-1]
+	}
+	return s.partial
 }
 
 // outOfTime reports whether the time of the session is up, but for what an evaluation
@@ -323,11 +367,11 @@ func (s *session) interrupted(ctx context.Context) error {
 
 func (s *session) result() *Result {
 	st, pace := &s.state, s.pace()
-	r := &Result{Epochs: st.Epoch, Steps: st.Update, Best: st.Best, Stopped: st.Stopped, Skipped: len(s.train.Bad()),
+	r := &Result{Epochs: st.Epoch, Steps: st.Update, Best: st.Best, Stopped: cmp.Or(st.Stopped, s.paused), Skipped: len(s.train.Bad()),
 		LastFile: s.existing(LastFile), BestFile: s.existing(BestFile),
 		Seconds: pace.elapsed.Seconds(), PerSecond: pace.rate, DataWait: pace.wait, History: st.History}
-	if n := len(st.History); n > 0 {
-		r.Last = st.History[n-1]
+	if last := s.last(); last != nil {
+		r.Last = *last
 	}
 	if s.eval != nil {
 		r.Skipped += s.eval.skipped()

@@ -64,9 +64,10 @@ type Config struct {
 	// Epochs, with Resume, is a new length of the run, also of one that has ended; 0
 	// leaves it.
 	Epochs int
-	// MaxTime ends the run early, after an evaluation, for which time is set aside; 0
-	// is no limit. An evaluation that would end more than a tenth and two seconds later is cut off: the
-	// run then ends without its figures.
+	// MaxTime ends the session early, after an evaluation, for which time is set aside; 0
+	// is no limit. An epoch that it breaks off stays in progress: Resume continues within
+	// it, to the bits of a run without a limit. An evaluation that would end more than a
+	// tenth and two seconds later is cut off: the session then ends without its figures.
 	MaxTime time.Duration
 	Seed    uint64 // of initial weights, order, augmentation and dropout
 	// Threads is the number of threads that compute and decode; 0 means one per CPU.
@@ -140,15 +141,19 @@ type EpochRecord struct {
 	LR    float64  `json:"lr"`   // of the last update
 	Train Metrics  `json:"train"`
 	Val   *Metrics `json:"val,omitempty"` // nil if it was not evaluated
+	// Partial tells that Config.MaxTime ended the session within the epoch.
+	Partial bool `json:"partial,omitempty"`
 }
 
 // Result describes a run that has ended.
 type Result struct {
-	Epochs  int          `json:"epochs"` // done
-	Steps   int          `json:"steps"`  // updates done
+	Epochs int `json:"epochs"` // done
+	Steps  int `json:"steps"`  // updates done
+	// Last is the last epoch, or the part of one in which Config.MaxTime ended the session;
+	// that is in no History.
 	Last    EpochRecord  `json:"last"`
 	Best    *EpochRecord `json:"best,omitempty"`    // nil without validation
-	Stopped string       `json:"stopped,omitempty"` // why the run ended before the recipe; empty if it did not
+	Stopped string       `json:"stopped,omitempty"` // why the session ended before the recipe; empty if it did not
 	// LinearProbe is the top-1 accuracy, 0 to 1, of a linear classifier of the features at
 	// the end of a run without labels, on the part to evaluate on: fitted to the training
 	// part's labels by features.FitLinear. nil where there are no labels.

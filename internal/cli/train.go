@@ -69,8 +69,8 @@ A recipe describes how to train: a built-in one (` + strings.Join(train.RecipeNa
 or a YAML file; --set changes single keys, which train/recipes/README.md lists.
 --print-recipe shows what would be used.
 
-Ctrl-C finishes the step, saves, and prints how to continue. A run that is
-continued by --resume ends with the same bits as one that was never stopped. With
+Ctrl-C and the end of --max-time finish the step, save, and print how to continue. A
+run that is continued by --resume ends with the same bits as one that was never stopped. With
 --epochs, --resume also continues a run that has ended.
 
 With --shards, a batch is computed in equal parts, and several machines can train one
