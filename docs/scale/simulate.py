@@ -6,8 +6,8 @@ What a step is: each machine computes its shard (measured median, with a spread)
 share a small report; each sends slices of its gradients to the others, one after another
 in the order of mpi.AllToAll, adds up what it gets, and sends the sums in the same way.
 A message takes the latency and its bytes over the bandwidth; it starts when both ends
-are there. Nothing is sent during the backward pass, as in the program; the last columns
-are what that would save at best: two thirds of the step are backward.
+are there. Nothing is sent during the backward pass; the last column is what that, which
+the program does, saves at best: two thirds of the step are backward.
 """
 import argparse
 
