@@ -40,13 +40,13 @@ func backbones(o *Options) ([]Variant, error) {
 		}
 		model := fmt.Sprintf("resnet%d-cifar", d)
 		sup := o.variant(model, name(supervisedName), supervisedName, float64(d))
+		of := sup.Recipe
 		vs = append(vs, sup)
 		for _, method := range pretextMethods {
 			own, err := train.LoadRecipe(method)
 			if err != nil {
 				return nil, err
 			}
-			of := sup.Recipe
 			own.Model, own.Epochs, own.Iterations, own.BatchSize = model, of.Epochs, of.Iterations, of.BatchSize
 			own.Preprocess, own.Size, own.EvalBatch, own.EvalEvery = of.Preprocess, of.Size, of.EvalBatch, max(1, of.Epochs)
 			own.Checkpoint = of.Checkpoint
@@ -187,8 +187,9 @@ func labelsPage(ctx context.Context, s *Study) ([]report.Section, []string, erro
 				rows = append(rows, row{name, fresh})
 			}
 		}
+		ordered := slices.Concat([]string{untrainedName}, pretextMethods, []string{supervisedName})
 		for _, w := range rows {
-			color := slices.IndexFunc(slices.Concat([]string{untrainedName}, pretextMethods, []string{supervisedName}), func(n string) bool { return n == w.name || n+"-"+strconv.Itoa(d) == w.name })
+			color := slices.IndexFunc(ordered, func(n string) bool { return n == w.name || n+"-"+strconv.Itoa(d) == w.name })
 			dashed := slices.Index(s.Depths, d) > 0
 			a, b := report.Series{Name: w.name, Color: color, Dashed: dashed}, report.Series{Name: w.name, Color: color, Dashed: dashed}
 			cells := []string{w.name}

@@ -158,6 +158,7 @@ func (l *logger) partial(r EpochRecord, epochs int, best bool, p pace, left time
 	l.note("a part of epoch %d/%d: %s", r.Epoch, epochs, l.figures(r, epochs, best, p, left))
 }
 
+// figures is what epoch and partial print of a record.
 func (l *logger) figures(r EpochRecord, epochs int, best bool, p pace, left time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "train loss %.4f", r.Train.Loss)

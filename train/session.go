@@ -160,27 +160,16 @@ func (s *session) epochsFrom(ctx context.Context) error {
 // pause saves a run whose time is up within an epoch: the epoch stays in progress, and
 // rec, its evaluation so far, counts for nothing but the best model.
 func (s *session) pause(rec EpochRecord) error {
-	st := &s.state
 	rec.Partial = true
 	s.partial = &rec
 	s.paused = fmt.Sprintf("stopped after %s, the limit of time, in epoch %d of %d after step %d of %d; to continue: --resume",
-		s.maxTime, rec.Epoch, s.epochs, st.Step, s.updatesIn(st.Epoch))
-	isBest := s.eval == nil || rec.Val != nil && better(rec.Val, st.Best, 0)
-	if isBest && s.eval != nil {
-		st.Best = &rec
-	}
+		s.maxTime, rec.Epoch, s.epochs, s.state.Step, s.updatesIn(s.state.Epoch))
+	isBest := s.keepBest(rec)
 	s.log.partial(rec, s.epochs, isBest, s.pace(), s.remaining())
 	if s.out == "" {
 		return nil
 	}
-	if isBest {
-		f, err := s.bestFile(rec)
-		if err != nil {
-			return err
-		}
-		s.unsaved = f
-	}
-	return s.save()
+	return s.saveJudged(rec, isBest)
 }
 
 // last returns the record of the newest weights that were evaluated, or of the last
@@ -268,14 +257,7 @@ func (s *session) endEpoch(rec EpochRecord) error {
 	if s.out == "" {
 		return nil
 	}
-	if isBest {
-		f, err := s.bestFile(rec)
-		if err != nil {
-			return err
-		}
-		s.unsaved = f
-	}
-	if err := s.tolerate(s.save()); err != nil {
+	if err := s.saveJudged(rec, isBest); err != nil {
 		return err
 	}
 	if err := s.tolerate(s.keep(rec)); err != nil {
@@ -284,30 +266,47 @@ func (s *session) endEpoch(rec EpochRecord) error {
 	return s.tolerate(s.results.epoch(rec, st, pace))
 }
 
-// judge updates the best epoch and early stopping. It reports whether rec is the
-// best, or there is nothing to judge by.
-func (s *session) judge(rec EpochRecord) bool {
-	st := &s.state
+// saveJudged saves the run after rec, which may be the best so far.
+func (s *session) saveJudged(rec EpochRecord, isBest bool) error {
+	if isBest {
+		f, err := s.bestFile(rec)
+		if err != nil {
+			return err
+		}
+		s.unsaved = f
+	}
+	return s.tolerate(s.save())
+}
+
+// keepBest makes rec the best epoch if it is better. It reports whether it is, or there
+// is nothing to judge by.
+func (s *session) keepBest(rec EpochRecord) bool {
 	if s.eval == nil {
 		return true
 	}
-	if rec.Val == nil {
+	if rec.Val == nil || !better(rec.Val, s.state.Best, 0) {
 		return false
+	}
+	s.state.Best = &rec
+	return true
+}
+
+// judge updates the best epoch and early stopping. It reports what keepBest does.
+func (s *session) judge(rec EpochRecord) bool {
+	st := &s.state
+	if s.eval == nil || rec.Val == nil {
+		return s.keepBest(rec)
 	}
 	delta := 0.0
 	if s.rec.EarlyStop != nil {
 		delta = s.rec.EarlyStop.MinDelta
 	}
-	best := better(rec.Val, st.Best, 0)
 	if better(rec.Val, st.Best, delta) {
 		st.Waited = 0
 	} else {
 		st.Waited++
 	}
-	if best {
-		r := rec
-		st.Best = &r
-	}
+	best := s.keepBest(rec)
 	if e := s.rec.EarlyStop; e != nil && !s.warmingHead() && st.Waited >= e.Patience && st.Epoch+1 < s.epochs {
 		st.Stopped = fmt.Sprintf("early stop: no better result in %d evaluations (best epoch %d)", st.Waited, st.Best.Epoch)
 	}

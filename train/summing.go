@@ -77,9 +77,9 @@ func (m *summing) vector() (*vector, error) {
 // next returns the number of the shard whose turn it is.
 func (m *summing) next() int { return m.own.lo + len(m.sums) }
 
-// add computes the next shard by a step, that of its input. With the last one of this rank, it makes the means over
-// all shards, together with the other ranks, whether or not there is an error: all must
-// have their shard.
+// add computes the next shard by a step, that of its input. With the last one of this
+// rank, it makes the means over all shards, together with the other ranks, whether or
+// not there is an error: all must have their shard.
 func (m *summing) add(step *Step, in StepInput, b batch) error {
 	v, err := m.vector()
 	if err != nil {

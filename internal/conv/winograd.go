@@ -124,7 +124,7 @@ func (c *Conv) sumsEqual(a, b winogradWeights) bool {
 // those that ok admits, unless it is nil, and the cycles of the convolution.
 func (c *Conv) winogradWeights(m int, ok func(winogradWeights) bool) (winogradWeights, float64) {
 	panels := float64(isa.CeilDiv(c.K, isa.PanelWidth))
-	count := c.N * len(outputSpans(c.OutH(), m, c.DilH)) * len(outputSpans(c.OutW(), m, c.DilW))
+	count := c.tileCount(m)
 	tiles, positions := float64(count), float64((m+2)*(m+2))
 	in, out := float64(cyclesPerInput4), float64(cyclesPerOutput4)
 	if m == 2 {

@@ -63,6 +63,11 @@ func outputSpans(n, m, dilation int) []outputSpan {
 	return spans
 }
 
+// tileCount returns the number of tiles of m x m outputs of all pictures.
+func (c *Conv) tileCount(m int) int {
+	return c.N * len(outputSpans(c.OutH(), m, c.DilH)) * len(outputSpans(c.OutW(), m, c.DilW))
+}
+
 // setBlocks gives each task the given numbers of tiles and panels.
 func (f *winogradShape) setBlocks(tiles, panels int) {
 	f.tileBlocks, f.panelBlocks = newBlocks(f.tiles, tiles), newBlocks(f.panels, panels)

@@ -55,7 +55,7 @@ func winogradWeightGrad(c Conv, w Want) (k candidate, err error) {
 	if w.Residual {
 		return k, errors.New("convolution: Winograd's weight gradient cannot be added to a residual")
 	}
-	tiles := float64(c.N * len(outputSpans(c.OutH(), 4, c.DilH)) * len(outputSpans(c.OutW(), 4, c.DilW)))
+	tiles := float64(c.tileCount(4))
 	cp, kp := float64(isa.CeilDiv(c.C, isa.PanelWidth)), float64(isa.CeilDiv(c.K, isa.PanelWidth))
 	cBlocks, kBlocks := gradBlocks(&c)
 	sums := tiles * 36 * float64(c.C) * kp / 2 / winogradShare
