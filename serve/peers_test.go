@@ -24,9 +24,12 @@ func peerPython(t *testing.T, module string) string {
 	return python
 }
 
-func runPeer(t *testing.T, python string, args ...string) string {
+// runPeer runs Python in a folder; "" is this one.
+func runPeer(t *testing.T, dir, python string, args ...string) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), python, args...).CombinedOutput()
+	cmd := exec.CommandContext(t.Context(), python, args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -43,7 +46,7 @@ func TestTritonClient(t *testing.T) {
 	if err := os.WriteFile(picture, picturePNG(t, 2, 40, 30), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out := runPeer(t, python, filepath.Join("testdata", "triton_client.py"), strings.TrimPrefix(web.URL, "http://"), picture, filepath.Join("internal", "oippb", "oip.proto"))
+	out := runPeer(t, "", python, filepath.Join("testdata", "triton_client.py"), strings.TrimPrefix(web.URL, "http://"), picture, filepath.Join("internal", "oippb", "oip.proto"))
 	if !strings.HasSuffix(strings.TrimSpace(out), "all right") {
 		t.Errorf("%s", out)
 	}
@@ -59,6 +62,7 @@ func TestSchemathesis(t *testing.T) {
 	if nightly() {
 		examples = "200"
 	}
-	out := runPeer(t, python, "-m", "schemathesis.cli", "run", "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance", "--max-examples", examples, "--seed", "1", "--no-color", web.URL+"/openapi.json")
+	// It keeps notes in the folder where it runs.
+	out := runPeer(t, t.TempDir(), python, "-m", "schemathesis.cli", "run", "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance", "--max-examples", examples, "--seed", "1", "--no-color", web.URL+"/openapi.json")
 	t.Log(out[max(len(out)-3000, 0):])
 }
