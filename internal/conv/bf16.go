@@ -26,7 +26,7 @@ func narrowWindow(p gemm.Precision, dst, src []float32, w *window) {
 		clear(d[right*w.pitch:])
 		d = d[left*w.pitch : right*w.pitch]
 		s := src[at+(w.x0+left*w.jumpW)*w.pixel:]
-		if w.jumpW == 1 && w.pixel == w.channels && w.channels%2 == 0 {
+		if w.jumpW == 1 && w.pixel == w.channels && w.pitch*2 == w.channels {
 			p.Narrow(d, s, 1, (right-left)*w.channels, 0, 0)
 			continue
 		}

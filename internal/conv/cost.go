@@ -18,10 +18,11 @@ const (
 	cyclesPerByte = 0.1
 )
 
-// vectors returns the number of vectors that hold a panel's 16 columns; of NEON,
-// where there are twice as many, large cores do four per cycle instead of two.
+// vectors returns the number of vectors, as wide as the core computes at once, that
+// hold a panel's 16 columns; of NEON, where there are twice as many, large cores do
+// four per cycle instead of two.
 func vectors() float64 {
-	if isa.Planned().AVX512 {
+	if machine := isa.Planned(); machine.AVX512 && !machine.Core.HalfWidth {
 		return 1
 	}
 	return 2

@@ -59,9 +59,10 @@ type directShape struct {
 }
 
 const (
-	shortRow    = 8       // pixels below which rows of a strided 1x1 convolution are merged
-	chunkK      = 512     // inner products of a chunk of the sum with weights that exceed L2
-	sweepFloats = 4 << 10 // input for which all panels are computed at a time, unless the weights exceed L2
+	shortRow      = 8       // pixels below which rows of a strided 1x1 convolution are merged
+	chunkK        = 512     // inner products of a chunk of the sum with weights that exceed L2
+	crowdedPanels = 4       // from which on a copy of rows that crowd the cache pays
+	sweepFloats   = 4 << 10 // input for which all panels are computed at a time, unless the weights exceed L2
 )
 
 // What a cut costs, in cycles. How these were fitted is not recorded:
@@ -156,7 +157,7 @@ func (q *direct) layOut() {
 	// their rows are too short for good tiles.
 	gathered := oneTap && (q.sh > 1 || q.sw > 1) && q.ow < shortRow
 	inPlace := inside && contiguous && !gathered
-	q.copied = !inPlace || q.precision != gemm.FP32
+	q.copied = !inPlace || q.precision != gemm.FP32 || q.panels >= crowdedPanels && q.crowds(q.sw*q.ic)
 	dense := q.yRow == q.ow*q.yPix && q.yImg == q.oh*q.yRow // the output pixels of all images follow each other
 	if inPlace && oneTap && q.ih == q.oh && q.iw == q.ow && dense {
 		q.flat = true // merged below
@@ -169,12 +170,15 @@ func (q *direct) layOut() {
 	inW := q.iw
 	q.pixPitch = q.ic
 	if q.copied {
-		q.pixPitch = q.c
 		if q.r == 1 {
 			q.stepH = 1
 		}
 		if q.s == 1 {
 			q.stepW = 1
+		}
+		q.pixPitch = q.c
+		if q.crowds(q.stepW * q.pixPitch) {
+			q.pixPitch += isa.PanelWidth
 		}
 		q.inCols = (q.ow-1)*q.stepW + (q.s-1)*q.dw + 1
 		inW = q.inCols
@@ -183,7 +187,7 @@ func (q *direct) layOut() {
 	rowPitch := inW * q.pixPitch * 4
 	q.kk = q.s * q.c
 	taps := 1
-	if q.dw > 1 {
+	if q.dw > 1 || q.pixPitch > q.c && q.copied {
 		q.kk, taps = q.c, q.s
 	}
 	for i := range q.r {
@@ -191,6 +195,14 @@ func (q *direct) layOut() {
 			q.aoff = append(q.aoff, i*q.dh*rowPitch+j*q.dw*q.pixPitch*4)
 		}
 	}
+}
+
+// crowds reports whether the pixels under the rows of a tile, which lie pitch floats
+// apart, crowd few sets of the first-level cache: each of them is read once for every
+// inner product, and from the second level unless all stay.
+func (q *direct) crowds(pitch int) bool {
+	rows := min(gemm.MaxRows(min(q.panels, gemm.MaxSplitPanels)), q.n*q.oh*q.ow)
+	return isa.Planned().Core.Crowds(rows, pitch*4)
 }
 
 // kChunk is a part of the sum of each output: the inner products from k0 on, k
@@ -259,7 +271,7 @@ func (q *direct) scratchFloats() int {
 	if !q.copied {
 		return 0
 	}
-	return q.imageBlocks.size * q.inRows * q.inCols * q.c
+	return q.imageBlocks.size * q.inRows * q.inCols * q.pixPitch
 }
 
 // block is what one task computes: images, output rows, groups and panels.
@@ -326,7 +338,7 @@ func (q *direct) nextRowBlock(rb int) int {
 func (q *direct) cost(ib, rb, gb, pb int) (cycles float64, ok bool) {
 	input := ib * ((rb-1)*q.stepH + (q.r-1)*q.dh + 1)
 	if q.copied {
-		input *= q.inCols * q.c
+		input *= q.inCols * q.pixPitch
 	} else {
 		input *= q.iw * q.ic
 	}

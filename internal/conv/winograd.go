@@ -155,7 +155,7 @@ func (c *Conv) winogradWeights(m int, ok func(winogradWeights) bool) (winogradWe
 		} else if rest > 0 {
 			groups += cyclesPerFour
 		}
-		if registers := withWeights(rows*groups, rows*9*isa.PanelWidth); registers < best {
+		if registers := withWeights(rows*groups*vectors(), rows*9*isa.PanelWidth); registers < best {
 			weights, best = inRegisters, registers
 		}
 	}

@@ -8,4 +8,5 @@ func init() {
 	AVX512 = AVX2 && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL
 	AVX512VNNI = AVX512 && x.HasAVX512VNNI
 	AVX512BF16 = AVX512 && x.HasAVX512BF16
+	Detected = detectCore()
 }

@@ -67,8 +67,11 @@ func Vectorized(n int) int {
 // are used where UseAVX512 is set too.
 var UseVNNI = HaveAsm && cpu.AVX512VNNI
 
-// Set is a choice of instruction sets.
-type Set struct{ AVX2, AVX512, NEON, VNNI bool }
+// Set is a choice of instruction sets, and the core that has them.
+type Set struct {
+	AVX2, AVX512, NEON, VNNI bool
+	Core                     cpu.Core
+}
 
 // PlanFor, unless it is nil, replaces the instruction sets in use wherever the form
 // of a computation is chosen: algorithms, tiles, tasks. A test sets it to see the
@@ -81,7 +84,7 @@ func Planned() Set {
 	if PlanFor != nil {
 		return *PlanFor
 	}
-	return Set{AVX2: UseAVX2, AVX512: UseAVX512, NEON: UseNEON, VNNI: UseVNNI}
+	return Set{AVX2: UseAVX2, AVX512: UseAVX512, NEON: UseNEON, VNNI: UseVNNI, Core: cpu.Detected}
 }
 
 // RoundMagic is 1.5·2²³: adding it to a float32 below 2²² and subtracting it again
