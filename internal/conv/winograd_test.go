@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/cpu"
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/simd/isatest"
@@ -235,17 +236,23 @@ func TestFastestTile(t *testing.T) {
 			1: {{4, storedWeights}, {4, storedWeights}, {4, inRegisters}, {4, inRegisters}},
 			8: {{4, storedWeights}, {4, storedWeights}, {4, storedWeights}, {4, pairedRows}},
 		},
-		"others": {
+		"zen4": {
+			1: {{4, storedWeights}, {4, storedWeights}, {4, storedWeights}, {4, inRegisters}},
+			8: {{4, storedWeights}, {4, storedWeights}, {4, storedWeights}, {4, storedWeights}},
+		},
+		"avx2": {
 			1: {{4, storedWeights}, {4, storedWeights}, {4, storedWeights}, {2, storedWeights}},
 			8: {{4, storedWeights}, {4, storedWeights}, {4, storedWeights}, {4, storedWeights}},
 		},
 	}
-	isatest.EachISA(t, func(t *testing.T) {
-		set := "others"
-		if isa.UseAVX512 {
-			set = "avx512"
-		}
-		for n, choices := range want[set] {
+	for name, set := range map[string]isa.Set{
+		"avx512": {AVX2: true, AVX512: true},
+		"zen4":   {AVX2: true, AVX512: true, Core: cpu.Zen4},
+		"avx2":   {AVX2: true},
+		"neon":   {NEON: true},
+	} {
+		isa.PlanFor = &set
+		for n, choices := range want[strings.Replace(name, "neon", "avx2", 1)] {
 			for i, c := range winogradLayers(n) {
 				var got choice
 				best := cheapest(candidates(c, Want{Fast: true, ConstantWeights: true}))
@@ -256,11 +263,12 @@ func TestFastestTile(t *testing.T) {
 					}
 				}
 				if got != choices[i] {
-					t.Errorf("%v: tiles and way %v, want %v", c, got, choices[i])
+					t.Errorf("%s, %v: tiles and way %v, want %v", name, c, got, choices[i])
 				}
 			}
 		}
-	})
+		isa.PlanFor = nil
+	}
 }
 
 func TestWinogradAllocatesNothing(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 // may become either, and the layers behind it go on from there.
 const (
 	tolerance          = 2e-3
+	bf16Tolerance      = 2e-2 // factors of 8 bits
 	quantizedTolerance = 0.2
 )
 
@@ -51,8 +52,13 @@ func handOver(n *network, peers bool) (h *handover, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.limit = tolerance; quantized {
+	switch {
+	case quantized:
 		h.limit = quantizedTolerance
+	case n.cfg.BF16 != "":
+		h.limit = bf16Tolerance
+	default:
+		h.limit = tolerance
 	}
 	if err := writeFloats(h.path("input.f32"), n.given()); err != nil {
 		return nil, err

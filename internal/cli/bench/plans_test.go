@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/cpu"
 	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/term"
 )
@@ -18,13 +19,14 @@ var update = flag.Bool("update", false, "write the tables of plans in testdata a
 
 // TestPlans guards speed without a clock: what the plans of the usual networks
 // consist of, by which algorithm each convolution is computed, what they move
-// and hold in memory. The plans are those of a processor with AVX-512 and of one
-// with AVX2, whatever the processor; NEON's are AVX2's, whose tiles have the same
+// and hold in memory. The plans are those of a processor with AVX-512, of one
+// that computes such vectors in halves (AMD Zen 4) and of one with AVX2, whatever the processor; NEON's are AVX2's, whose tiles have the same
 // shape. After an intended change, run it with -update and show the
 // difference in the commit.
 func TestPlans(t *testing.T) {
 	for name, set := range map[string]isa.Set{
 		"avx512": {AVX2: true, AVX512: true, VNNI: true},
+		"zen4":   {AVX2: true, AVX512: true, VNNI: true, Core: cpu.Zen4},
 		"avx2":   {AVX2: true},
 		"neon":   {NEON: true},
 	} {
