@@ -201,8 +201,8 @@ func (q *direct) layOut() {
 // apart, crowd few sets of the first-level cache: each of them is read once for every
 // inner product, and from the second level unless all stay.
 func (q *direct) crowds(pitch int) bool {
-	rows := min(gemm.MaxRows(min(q.panels, gemm.MaxSplitPanels)), q.n*q.oh*q.ow)
-	return isa.Planned().Core.Crowds(rows, pitch*4)
+	_, rows := gemm.PairOfPanels(q.panels)
+	return isa.Planned().Core.Crowds(min(rows, q.n*q.oh*q.ow), pitch*4)
 }
 
 // kChunk is a part of the sum of each output: the inner products from k0 on, k
