@@ -28,6 +28,7 @@ def flags(modes):
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--mode", choices=modes, default="infer")
     p.add_argument("--size", type=int, default=0, help="image height and width; by default the model's own")
+    p.add_argument("--bf16", action="store_true", help="multiply bfloat16 numbers, as the program does it for a float32 network")
     p.add_argument("--seconds", type=float, default=0, help="run once for so long, without stdin")
     p.add_argument("--weights", help="state dict (safetensors) to use instead of random weights")
     p.add_argument("--onnx", help="ONNX file to run, for peers that run such files")

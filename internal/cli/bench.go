@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/internal/cli/bench"
 	"github.com/resnet-go/resnet/internal/suggest"
 )
@@ -51,7 +52,8 @@ last two for inference) in alternation with ours and prints our time divided by
 theirs: below 1, ours is faster. Peers get our weights and input, and their outputs
 must agree with ours before anything is timed. For an ONNX file, ort and openvino
 run the file itself, for other networks our export; torch runs the networks that it
-knows by name. --peer needs the folder peers of the source tree, and Python;
+knows by name. With --bf16 the peers multiply bfloat16 numbers, too; onnxruntime
+cannot. --peer needs the folder peers of the source tree, and Python;
 NAME=PYTHON names a peer's Python. Run bench on a machine that does nothing else.
 
 The algorithms of convolutions are the ones that "resnet tune" has measured, if any.
@@ -227,7 +229,11 @@ func (c *benchCommand) peer(arg string) (bench.Program, error) {
 	if _, err := exec.LookPath(python); err != nil {
 		return bench.Program{}, fmt.Errorf("%w; %s", err, install)
 	}
-	return bench.Program{Name: name, Command: []string{python, script}, ONNX: name != "torch", Install: install}, nil
+	peer := bench.Program{Name: name, Command: []string{python, script}, ONNX: name != "torch", Install: install}
+	if engine.BF16(c.bf16) == engine.BF16Native { // to emulate is ours alone
+		peer.Command = append(peer.Command, "--bf16")
+	}
+	return peer, nil
 }
 
 // benchWorkerCommand is the process that bench starts for each configuration.

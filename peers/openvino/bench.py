@@ -25,7 +25,7 @@ def main():
     model.reshape(shape)
     compiled = core.compile_model(model, "CPU", {
         "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_NUM_THREADS": str(args.threads),
-        "INFERENCE_PRECISION_HINT": "f32",  # what is int8 in the file stays int8
+        "INFERENCE_PRECISION_HINT": "bf16" if args.bf16 else "f32",  # what is int8 in the file stays int8
     })
     request = compiled.create_infer_request()
     x = protocol.batch(args, shape)
@@ -35,7 +35,7 @@ def main():
         request.infer({0: feed}, share_inputs=True)
         return request.get_output_tensor(0).data
     protocol.write_output(args, step())
-    protocol.serve(args, {"peer": "openvino", "version": ov.__version__.split("-")[0], "variant": "CPU latency"}, step)
+    protocol.serve(args, {"peer": "openvino", "version": ov.__version__.split("-")[0], "variant": "CPU latency" + " bf16" * args.bf16}, step)
 
 
 if __name__ == "__main__":

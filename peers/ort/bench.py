@@ -36,6 +36,8 @@ def main():
     p.add_argument("--cache", default=os.path.join(tempfile.gettempdir(), "resnet-peers"))
     p.add_argument("--exporter-python", default="/usr/bin/python3", help="a Python with torch and torchvision")
     args = p.parse_args()
+    if args.bf16:
+        raise SystemExit("onnxruntime multiplies no bfloat16 numbers on CPUs")
     path = args.onnx or export(args)
 
     opt = ort.SessionOptions()

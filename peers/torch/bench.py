@@ -29,7 +29,7 @@ def choose(args):
     for v in VARIANTS[args.mode]:
         cmd = [sys.executable, os.path.abspath(__file__), "--variant", v, "--seconds", "1.5",
                "--model", args.model, "--batch", str(args.batch), "--threads", str(args.threads),
-               "--mode", args.mode, "--size", str(args.size)]
+               "--mode", args.mode, "--size", str(args.size)] + ["--bf16"] * args.bf16
         r = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if r.returncode:
             failed.append(f"{v}: {r.stderr.strip()[-300:]}")
@@ -88,6 +88,8 @@ def main():
     model = model.to(memory_format=torch.channels_last)
     x = torch.from_numpy(protocol.batch(args, (args.batch, 3, size, size)))
     info = {"peer": "torch", "version": torch.__version__.split("+")[0], "variant": TITLES[variant], "tried": tried}
+    info["variant"] += " autocast bf16" * args.bf16
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=args.bf16)
     if variant != "script":
         x = x.to(memory_format=torch.channels_last)
     if args.mode == "train":
@@ -97,17 +99,18 @@ def main():
 
         def step():
             opt.zero_grad(set_to_none=True)
-            loss = loss_of()
+            with autocast:
+                loss = loss_of()
             loss.backward()
             opt.step()
             return loss
-        protocol.write_output(args, (step() if first is None else first).detach().numpy())
+        protocol.write_output(args, (step() if first is None else first).detach().float().numpy())
         protocol.serve(args, info, step)
         return
 
     model.eval()
     outputs = getattr(model, "outputs", None)
-    with torch.inference_mode(variant != "script"), torch.no_grad():
+    with torch.inference_mode(variant != "script"), torch.no_grad(), autocast:
         if variant == "compile":
             import torch._inductor.config as inductor
             inductor.freezing = True
@@ -119,7 +122,7 @@ def main():
             model = torch.jit.optimize_for_inference(torch.jit.trace(model, x))
         for _ in range(3):  # TorchScript and compile optimize in their first calls
             out = model(x)
-        protocol.write_output(args, outputs(x).numpy() if outputs else out.numpy())
+        protocol.write_output(args, outputs(x).float().numpy() if outputs else out.float().numpy())
         protocol.serve(args, info, lambda: model(x))
 
 
