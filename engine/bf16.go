@@ -11,7 +11,8 @@ import (
 // Weights and activations are rounded to them on the way into the products; they
 // are kept, summed, normalized and updated in float32, as PyTorch's autocast and
 // Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training" (2019,
-// arXiv:1905.12322), do.
+// arXiv:1905.12322), do. With [Options.Fast], a convolution that Winograd's algorithm
+// computes of float32 numbers in less time keeps those.
 type BF16 uint8
 
 // The values of BF16. The native dot products need a processor with AVX512-BF16

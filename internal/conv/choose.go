@@ -3,6 +3,8 @@ package conv
 import (
 	"fmt"
 	"slices"
+
+	"github.com/resnet-go/resnet/internal/simd/gemm"
 )
 
 // The algorithms that add up products one by one.
@@ -64,10 +66,20 @@ type algorithm func(c Conv, w Want) (candidate, error)
 // algorithms are all ways to compute a convolution. To add one, write its file
 // and a line here.
 var algorithms = [...][]algorithm{
-	Forward:      {depthwiseForward, directForward, winogradForward(4), winogradForward(2), winogradStride2},
-	InputGrad:    {directInputGrad, winogradInputGrad(4), winogradInputGrad(2)},
-	WeightGrad:   {directWeightGrad, winogradWeightGrad},
+	Forward:      {depthwiseForward, directForward, inFloat32(winogradForward(4)), inFloat32(winogradForward(2)), inFloat32(winogradStride2)},
+	InputGrad:    {directInputGrad, inFloat32(winogradInputGrad(4)), inFloat32(winogradInputGrad(2))},
+	WeightGrad:   {directWeightGrad, inFloat32(winogradWeightGrad)},
 	QuantForward: {int8Forward},
+}
+
+// inFloat32 is an algorithm that multiplies float32 numbers, as a candidate also for
+// convolutions of bfloat16 products: where it multiplies so much less that it takes
+// less time, it is more precise, too.
+func inFloat32(a algorithm) algorithm {
+	return func(c Conv, w Want) (candidate, error) {
+		c.Precision = gemm.FP32
+		return a(c, w)
+	}
 }
 
 // Choose compiles a convolution by the algorithm that was measured to take the
@@ -90,7 +102,7 @@ func Choose(c Conv, w Want) (*Plan, error) {
 			names = append(names, a.name)
 		}
 	}
-	if len(names) > 1 && w.Times != nil {
+	if len(names) > 1 && w.Times != nil && c.Precision == gemm.FP32 { // whose times are measured
 		best.name = Fastest(w.Times(by.Geometry()), names, best.name)
 	}
 	// An algorithm can compute any number of images or none.

@@ -1,6 +1,9 @@
 package conv
 
-import "github.com/resnet-go/resnet/internal/simd/isa"
+import (
+	"github.com/resnet-go/resnet/internal/simd/gemm"
+	"github.com/resnet-go/resnet/internal/simd/isa"
+)
 
 // The cost model estimates what a convolution takes by each algorithm, in cycles
 // of a core with AVX-512, a 2 MB L2 and 25 GB/s from beyond it. The constants,
@@ -31,8 +34,23 @@ func vectors() float64 {
 // directCycles estimates the direct algorithm.
 func (c *Conv) directCycles() float64 {
 	panels := float64(isa.CeilDiv(c.K, isa.PanelWidth))
-	sums := float64(c.N*c.OutH()*c.OutW()) * float64(c.R*c.S) * float64(c.C) * panels / 2 * vectors()
-	return withWeights(sums/directShare, float64(c.R*c.S*c.C)*panels*isa.PanelWidth)
+	sums := float64(c.N*c.OutH()*c.OutW()) * float64(c.R*c.S) * float64(c.C) * panels / 2 * vectors() * c.productCycles()
+	return withWeights(sums/directShare, float64(c.R*c.S*c.Precision.Words(c.C))*panels*isa.PanelWidth)
+}
+
+// productCycles returns the cycles of a product of the convolution's precision, those
+// of a float32 product being 1. An instruction of bfloat16 products has two for each
+// lane. On cores of Intel it takes four times an FMA's time (Emerald Rapids), on Zen 4
+// as long as an FMA. Emulated products count as this processor's, so that they show
+// the accuracy that it has.
+func (c *Conv) productCycles() float64 {
+	switch {
+	case c.Precision == gemm.FP32:
+		return 1
+	case vectors() == 1:
+		return 2
+	}
+	return 0.5
 }
 
 // withWeights returns the cycles of sums that read the given number of floats of

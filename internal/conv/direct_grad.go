@@ -1,6 +1,7 @@
 package conv
 
 import (
+	"github.com/resnet-go/resnet/internal/simd/gemm"
 	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/simd/vec"
 )
@@ -62,7 +63,10 @@ func gradTaps(at, taps, stride, dil int) (rs []int, first, step int) {
 // of dy for each parity class. With a residual, a step before copies that to dx.
 func directInputGrad(c Conv, w Want) (candidate, error) {
 	cycles := 0.0
-	if t, err := c.transposed(); err == nil { // else it is the only candidate
+	f := c
+	f.Precision = gemm.FP32
+	if t, err := f.transposed(); err == nil { // else it is the only candidate
+		t.Precision = c.Precision
 		cycles = t.directCycles()
 	}
 	return candidate{name: Direct, cycles: cycles, plan: func() *Plan {

@@ -55,7 +55,8 @@
 // VDPBF16PS instead of the FMA, work on words of two numbers: of neighboring
 // channels in the NN kernel, of neighboring pixels in the TN kernel. Operands
 // are rounded when they are packed, the input always through scratch; to the rest
-// of a plan such a convolution has half the channels.
+// of a plan such a convolution has half the channels. Winograd's algorithms multiply
+// float32 numbers and are candidates for these convolutions, too.
 //
 // # Integers
 //

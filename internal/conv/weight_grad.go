@@ -53,7 +53,7 @@ const (
 // directWeightGrad is the algorithm [Direct] of a weight gradient.
 func directWeightGrad(c Conv, _ Want) (candidate, error) {
 	kp := float64(isa.CeilDiv(c.K, isa.PanelWidth))
-	cycles := float64(c.N*c.OutH()*c.OutW()) * float64(c.R*c.S) * float64(c.C) * kp / 2 / directShare
+	cycles := float64(c.N*c.OutH()*c.OutW()) * float64(c.R*c.S) * float64(c.C) * kp / 2 / directShare * c.productCycles()
 	return candidate{name: Direct, cycles: cycles, plan: func() *Plan {
 		g := newWeightGrad(c)
 		p := &Plan{Algorithm: c.directName()}
