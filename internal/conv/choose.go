@@ -1,8 +1,9 @@
 package conv
 
 import (
-	"fmt"
 	"slices"
+
+	"github.com/resnet-go/resnet/internal/simd/wino"
 )
 
 // The algorithms that add up products one by one.
@@ -64,8 +65,11 @@ type algorithm func(c Conv, w Want) (candidate, error)
 // algorithms are all ways to compute a convolution. To add one, write its file
 // and a line here.
 var algorithms = [...][]algorithm{
-	Forward:      {depthwiseForward, directForward, winogradForward(4), winogradForward(2), winogradStride2},
-	InputGrad:    {directInputGrad, winogradInputGrad(4), winogradInputGrad(2)},
+	Forward: {
+		depthwiseForward, directForward, winogradForward(wino.F4), winogradForward(wino.F2), winogradForward(wino.F3),
+		winogradForward(wino.Closed3), winogradForward(wino.Closed2), winogradStride2,
+	},
+	InputGrad:    {directInputGrad, winogradInputGrad(wino.F4), winogradInputGrad(wino.F2)},
 	WeightGrad:   {directWeightGrad, winogradWeightGrad},
 	QuantForward: {int8Forward},
 }
@@ -165,4 +169,4 @@ func Algorithms() []string {
 	return list
 }
 
-func winogradName(tile int) string { return fmt.Sprintf("winograd %dx%d", tile, tile) }
+func winogradName(tile wino.Tile) string { return "winograd " + tile.String() }

@@ -16,13 +16,14 @@ import (
 // A task has a block of tiles and a block of panels.
 type winogradShape struct {
 	conv   Conv
-	m, t   int // edge of a tile of outputs, of inputs
+	t      int // edge of a tile of inputs
 	oh, ow int
 	// An image has len(rows) x len(cols) tiles. With dilation, outputs that are a
 	// dilation apart are neighbors in a tile: they depend on the same inputs.
 	rows, cols []outputSpan
 	tiles      int // of all images
 	panels     int
+	edge       int // of the square of positions
 	positions  int
 	matrices   int     // of transformed weights
 	served     [][]int // the positions that each matrix is multiplied with
@@ -36,11 +37,11 @@ type winogradShape struct {
 	zeros                   []float32
 }
 
-// newWinogradShape cuts the outputs of c into tiles of m x m, of t x t inputs, for
-// edge x edge matrices of weights.
-func newWinogradShape(c Conv, m, t, edge int) winogradShape {
-	f := winogradShape{conv: c, m: m, t: t, oh: c.OutH(), ow: c.OutW(), panels: isa.CeilDiv(c.K, isa.PanelWidth), positions: t * t, matrices: edge * edge}
-	f.served = f.servedBy(edge)
+// newWinogradShape cuts the outputs of c into tiles of m x m, of t x t inputs and
+// edge x edge positions, for matrices x matrices matrices of weights.
+func newWinogradShape(c Conv, m, t, edge, matrices int) winogradShape {
+	f := winogradShape{conv: c, t: t, oh: c.OutH(), ow: c.OutW(), panels: isa.CeilDiv(c.K, isa.PanelWidth), edge: edge, positions: edge * edge, matrices: matrices * matrices}
+	f.served = f.servedBy(matrices)
 	f.rows, f.cols = outputSpans(f.oh, m, c.DilH), outputSpans(f.ow, m, c.DilW)
 	f.tiles = c.N * len(f.rows) * len(f.cols)
 	f.packedLen = f.panels * f.matrices * c.C * isa.PanelWidth
@@ -165,14 +166,14 @@ func (f *winogradShape) multiply(block, packed, products []float32, tiles, p, nz
 }
 
 // servedBy returns the positions by the matrix that they are multiplied by. In
-// each direction a position has a matrix of its own, but the last matrix, of
-// edge, serves all positions that are left: one with stride 1, two with stride 2.
-func (f *winogradShape) servedBy(edge int) [][]int {
+// each direction a position has a matrix of its own, but the last of the matrices
+// serves all positions that are left: one with stride 1, two with stride 2.
+func (f *winogradShape) servedBy(matrices int) [][]int {
 	served := make([][]int, f.matrices)
-	for i := range f.t {
-		for j := range f.t {
-			matrix := min(i, edge-1)*edge + min(j, edge-1)
-			served[matrix] = append(served[matrix], i*f.t+j)
+	for i := range f.edge {
+		for j := range f.edge {
+			matrix := min(i, matrices-1)*matrices + min(j, matrices-1)
+			served[matrix] = append(served[matrix], i*f.edge+j)
 		}
 	}
 	return served
