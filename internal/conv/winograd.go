@@ -67,7 +67,8 @@ const (
 )
 
 // transformCycles are what it takes to transform 16 channels of a tile of inputs and
-// of outputs.
+// of outputs; of the tiles for dilation, in proportion to the others by
+// BenchmarkTransforms of package wino.
 var transformCycles = map[wino.Tile]struct{ in, out float64 }{
 	wino.F4:      {cyclesPerInput4, 120},
 	wino.F2:      {70, 60},
@@ -359,7 +360,7 @@ func (f *winograd) run(previous, task int, scratch []float32, a *Args, stats boo
 // transformInput transforms tiles lo..hi-1 to a block.
 func (f *winograd) transformInput(tmp, x, block []float32, lo, hi int) {
 	if f.weights != inRegisters {
-		f.transformTiles(tmp, x, block, lo, hi, channels{0, f.conv.C, f.conv.C, f.vPos})
+		f.transformTiles(tmp, x, block, lo, hi, channels{0, f.conv.C, f.pitch, f.vPos})
 		return
 	}
 	if places := wino.Grouped(hi - lo); places > hi-lo {

@@ -153,7 +153,7 @@ func (f *stride2) transformTiles(tmp, x, block []float32, lo, hi, at int) {
 				in.Rows[i] = &x[((place.n*c.H+y)*c.W+ix+in.Left)*c.C]
 			}
 		}
-		wino.Stride2Input(&block[(at+tile-lo)*c.C], f.vPos*4, &in, c.C, &tmp[0])
+		wino.Stride2Input(&block[(at+tile-lo)*f.pitch], f.vPos*4, &in, c.C, &tmp[0])
 		f.next(&place)
 	}
 }

@@ -31,6 +31,7 @@ type winogradShape struct {
 
 	tileBlocks, panelBlocks blocks
 	nz, maxM                int
+	pitch                   int // floats between tiles of the transformed inputs
 	vPos, mPos              int // floats between positions of the transformed inputs and of the products
 	weightsExceedL2         bool
 	zero                    [1]int
@@ -72,12 +73,23 @@ func (c *Conv) tileCount(m int) int {
 // setBlocks gives each task the given numbers of tiles and panels.
 func (f *winogradShape) setBlocks(tiles, panels int) {
 	f.tileBlocks, f.panelBlocks = newBlocks(f.tiles, tiles), newBlocks(f.panels, panels)
-	f.vPos, f.mPos = padded(tiles*f.conv.C), padded(tiles*f.nz*isa.PanelWidth)
+	f.pitch = tilePitch(f.conv.C)
+	f.vPos, f.mPos = padded(tiles*f.pitch), padded(tiles*f.nz*isa.PanelWidth)
 }
 
 // padded returns a stride of at least n floats that does not put the positions
 // of a tile into the same few sets of a cache.
 func padded(n int) int { return isa.CeilDiv(n, 32)*32 + 16 }
+
+// tilePitch returns the stride of rows of n floats that a kernel reads side by side:
+// n, or more where all of them would fall into one set of the first-level cache, which
+// has fewer ways than a kernel has rows.
+func tilePitch(n int) int {
+	if n%1024 == 0 {
+		return n + isa.PanelWidth
+	}
+	return n
+}
 
 func (f *winogradShape) tasks() int { return f.tileBlocks.count * f.panelBlocks.count }
 
@@ -133,7 +145,7 @@ func (f *winogradShape) multiply(block, packed, products []float32, tiles, p, nz
 	g.SetAct(isa.ActNone)
 	g.SetCols(isa.PanelWidth)
 	g.AOff, g.Batch, g.K = &f.zero[0], 1, c
-	g.AStride, g.BStride, g.LDC = c*4, f.matrices*c*isa.PanelWidth*4, f.nz*isa.PanelWidth*4
+	g.AStride, g.BStride, g.LDC = f.pitch*4, f.matrices*c*isa.PanelWidth*4, f.nz*isa.PanelWidth*4
 	count, tilesOf := isa.CeilDiv(tiles, f.maxM), split(tiles, f.maxM)
 	var ahead prefetcher
 	for matrix, positions := range f.served {
@@ -156,7 +168,7 @@ func (f *winogradShape) multiply(block, packed, products []float32, tiles, p, nz
 					}
 					n -= g.Tiles
 					g.A, g.C, g.Res = &block[from], &products[to], nil
-					from += g.Tiles * t.rows * c
+					from += g.Tiles * t.rows * f.pitch
 					to += g.Tiles * t.rows * f.nz * isa.PanelWidth
 					gemm.NN(t.rows, nz, &g)
 				}
