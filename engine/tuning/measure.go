@@ -40,9 +40,9 @@ const (
 
 // Measure times the convolutions of a network by every algorithm, each where it
 // will run: inside the network, with the caches as the layers before leave them.
-// It compiles the network once for each algorithm and runs these plans in turns
-// for about the given number of seconds, so that a machine whose speed drifts is alike for
-// all. A layer's time is the lower quartile of its runs, since other programs
+// It compiles the network once for each algorithm that can compute one of them and runs
+// these plans in turns for about the given number of seconds, so that a machine whose
+// speed drifts is alike for all. A layer's time is the lower quartile of its runs, since other programs
 // only ever add to it. Layers come in the network's order; those which only one
 // algorithm can compute are left out.
 func Measure(ctx context.Context, compile func(engine.Tuning) (Plan, error), seconds float64) ([]Layer, error) {
@@ -54,7 +54,9 @@ func Measure(ctx context.Context, compile func(engine.Tuning) (Plan, error), sec
 	if len(layers) == 0 {
 		return nil, nil
 	}
-	names := engine.Algorithms()
+	names := slices.DeleteFunc(engine.Algorithms(), func(name string) bool {
+		return !slices.ContainsFunc(layers, func(l Layer) bool { return slices.Contains(l.Candidates, name) })
+	})
 	runs := make([][][]engine.StepTime, len(names))
 	plans := make([]Plan, len(names))
 	for i, name := range names {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -159,12 +160,6 @@ func (c *tuneCommand) run(ctx context.Context, names []string) error {
 }
 
 func (c *tuneCommand) print(all []*bench.Tuned, path string) error {
-	algorithms := engine.Algorithms()
-	heads := []string{"layer", ">count", "geometry"}
-	for _, a := range algorithms {
-		heads = append(heads, ">"+a+" ms")
-	}
-	heads = append(heads, "model", "measured", ">saves")
 	for i, t := range all {
 		if i > 0 {
 			c.printf("\n")
@@ -174,7 +169,14 @@ func (c *tuneCommand) print(all []*bench.Tuned, path string) error {
 			c.printf("no convolution has a choice of algorithms\n")
 			continue
 		}
-		table := term.NewTable(heads...)
+		algorithms := slices.DeleteFunc(engine.Algorithms(), func(name string) bool {
+			return !slices.ContainsFunc(t.Layers, func(l tuning.Layer) bool { return l.MS[name] > 0 })
+		})
+		heads := []string{"layer", ">count", "geometry"}
+		for _, a := range algorithms {
+			heads = append(heads, ">"+a+" ms")
+		}
+		table := term.NewTable(append(heads, "model", "measured", ">saves")...)
 		for _, l := range t.Layers {
 			first, _, _ := strings.Cut(l.Names[0], " ")
 			row := []any{first, len(l.Names), l.Geometry}

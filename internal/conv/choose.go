@@ -1,10 +1,10 @@
 package conv
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/resnet-go/resnet/internal/simd/gemm"
+	"github.com/resnet-go/resnet/internal/simd/wino"
 )
 
 // The algorithms that add up products one by one.
@@ -66,8 +66,12 @@ type algorithm func(c Conv, w Want) (candidate, error)
 // algorithms are all ways to compute a convolution. To add one, write its file
 // and a line here.
 var algorithms = [...][]algorithm{
-	Forward:      {depthwiseForward, directForward, inFloat32(winogradForward(4)), inFloat32(winogradForward(2)), inFloat32(winogradStride2)},
-	InputGrad:    {directInputGrad, inFloat32(winogradInputGrad(4)), inFloat32(winogradInputGrad(2))},
+	Forward: {
+		depthwiseForward, directForward, inFloat32(winogradForward(wino.F4)), inFloat32(winogradForward(wino.F2)),
+		inFloat32(winogradForward(wino.F3)), inFloat32(winogradForward(wino.Closed3)), inFloat32(winogradForward(wino.Closed2)),
+		inFloat32(winogradStride2),
+	},
+	InputGrad:    {directInputGrad, inFloat32(winogradInputGrad(wino.F4)), inFloat32(winogradInputGrad(wino.F2))},
 	WeightGrad:   {directWeightGrad, inFloat32(winogradWeightGrad)},
 	QuantForward: {int8Forward},
 }
@@ -177,4 +181,4 @@ func Algorithms() []string {
 	return list
 }
 
-func winogradName(tile int) string { return fmt.Sprintf("winograd %dx%d", tile, tile) }
+func winogradName(tile wino.Tile) string { return "winograd " + tile.String() }

@@ -79,7 +79,7 @@ func TestWinogradPackOIHW(t *testing.T) {
 				p.Pack(task, got, Weights{w, OIHW, scale})
 			}
 			if !slices.Equal(got, want) {
-				t.Errorf("%+v, tiles of %d: differs", c, tile)
+				t.Errorf("%+v, tiles of %v: differs", c, tile)
 			}
 		}
 	}

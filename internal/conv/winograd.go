@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/resnet-go/resnet/internal/simd/gemm"
 	"github.com/resnet-go/resnet/internal/simd/isa"
@@ -17,8 +18,15 @@ import (
 // the transform by a matrix of transformed weights, and transforms back to mxm
 // outputs: 36 multiplications where 144 are needed for m=4, 16 where 36 are
 // needed for m=2. The result differs from the direct sum by rounding.
+//
+// With a dilation d, a picture is d x d phases: the pixels that are d apart. Where d
+// is large, a phase has few pixels, and most of a tile of 4x4 lies outside.
+// F(3x3,3x3) fits phases of 5x5 and 6x6 (25 multiplications for 81), and closed
+// tiles are phases of up to 3x3 (16 multiplications for 81) or 2x2 (9 for 36) with
+// the padding around them.
 type winograd struct {
 	winogradShape
+	tile    wino.Tile
 	weights winogradWeights
 }
 
@@ -39,13 +47,16 @@ const (
 	inRegisters
 )
 
-// winogradTiles are the sizes of tiles of outputs.
-var winogradTiles = []int{4, 2}
+// winogradTiles are the tiles of forward convolutions, trainTiles those that training
+// uses, too.
+var (
+	winogradTiles = []wino.Tile{wino.F4, wino.F2, wino.F3, wino.Closed3, wino.Closed2}
+	trainTiles    = winogradTiles[:2]
+)
 
 // Cycles of Winograd's algorithm, see cost.go.
 const (
-	cyclesPerInput4, cyclesPerOutput4 = 160, 120 // to transform 16 channels of a tile
-	cyclesPerInput2, cyclesPerOutput2 = 70, 60
+	cyclesPerInput4 = 160 // to transform 16 channels of a tile
 
 	// For the weights of 16 filters and a channel: to transform them to tiles of 4x4
 	// ahead of time; while running, in pairs of rows; to transform them in registers
@@ -54,6 +65,17 @@ const (
 	cyclesPerPairs                = 170
 	cyclesPerFour, cyclesPerEight = 138, 250
 )
+
+// transformCycles are what it takes to transform 16 channels of a tile of inputs and
+// of outputs; of the tiles for dilation, in proportion to the others by
+// BenchmarkTransforms of package wino.
+var transformCycles = map[wino.Tile]struct{ in, out float64 }{
+	wino.F4:      {cyclesPerInput4, 120},
+	wino.F2:      {70, 60},
+	wino.F3:      {110, 90},
+	wino.Closed3: {60, 60},
+	wino.Closed2: {35, 35},
+}
 
 // Bounds of the blocks.
 const (
@@ -79,35 +101,64 @@ func (c *Conv) checkWinograd() error {
 	return nil
 }
 
-// winogradForward is the algorithm of a forward convolution with tiles of m x m
-// outputs.
-func winogradForward(m int) algorithm {
+// checkTile returns an error with the reason why a tile does not fit what is wanted of
+// a convolution that [Conv.checkWinograd] admits, nil if it does.
+func (c *Conv) checkTile(tile wino.Tile, w Want) error {
+	if slices.Contains(trainTiles, tile) {
+		return nil
+	}
+	if c.DilH == 1 && c.DilW == 1 || !w.ConstantWeights || w.Stats {
+		return fmt.Errorf("convolution: Winograd's tiles of %v are for inference with dilation", tile)
+	}
+	if tile.Closed() {
+		return c.checkClosed(tile)
+	}
+	return nil
+}
+
+// checkClosed returns an error with the reason why the phases of a convolution with
+// their padding are no closed tiles of the kind, nil if they are.
+func (c *Conv) checkClosed(tile wino.Tile) error {
+	if c.PadTop != c.DilH || c.PadLeft != c.DilW || c.OutH() != c.H || c.OutW() != c.W {
+		return errors.New("convolution: Winograd's closed tiles want a padding of a dilation on each side")
+	}
+	if m := tile.Outputs(); c.H > m*c.DilH || c.W > m*c.DilW {
+		return fmt.Errorf("convolution: Winograd's tiles of %v want at most %d pixels of a phase in each direction", tile, m)
+	}
+	return nil
+}
+
+// winogradForward is the algorithm of a forward convolution with tiles of a kind.
+func winogradForward(tile wino.Tile) algorithm {
 	return func(c Conv, w Want) (candidate, error) {
-		return winogradCandidate(c, m, w, c.FLOPs(), c.forwardPacking)
+		return winogradCandidate(c, tile, w, c.FLOPs(), c.forwardPacking)
 	}
 }
 
 // winogradCandidate estimates and plans the convolution c, which is counted as
 // flops operations and whose weights come in the given panels unless they are
 // constant.
-func winogradCandidate(c Conv, m int, w Want, flops int64, panels func() *Packing) (k candidate, err error) {
+func winogradCandidate(c Conv, tile wino.Tile, w Want, flops int64, panels func() *Packing) (k candidate, err error) {
 	if !w.Fast {
 		return k, errExact
 	}
 	if err := c.checkWinograd(); err != nil {
 		return k, err
 	}
-	weights, cycles := c.winogradWeights(m, nil)
+	if err := c.checkTile(tile, w); err != nil {
+		return k, err
+	}
+	weights, cycles := c.winogradWeights(tile, nil)
 	if one := c; w.BatchInvariant && c.N > 1 {
 		one.N = 1
-		alone, _ := one.winogradWeights(m, nil)
-		weights, cycles = c.winogradWeights(m, func(way winogradWeights) bool { return c.sumsEqual(way, alone) })
+		alone, _ := one.winogradWeights(tile, nil)
+		weights, cycles = c.winogradWeights(tile, func(way winogradWeights) bool { return c.sumsEqual(way, alone) })
 	}
 	if weights == storedWeights && !(w.Op == Forward && w.ConstantWeights) {
 		cycles += float64(isa.CeilDiv(c.K, isa.PanelWidth)*c.C) * cyclesPerWeights
 	}
-	return candidate{name: winogradName(m), cycles: cycles, plan: func() *Plan {
-		return newWinograd(c, m, weights).plan(w, flops, panels())
+	return candidate{name: winogradName(tile), cycles: cycles, plan: func() *Plan {
+		return newWinograd(c, tile, weights).plan(w, flops, panels())
 	}}, nil
 }
 
@@ -120,17 +171,14 @@ func (c *Conv) sumsEqual(a, b winogradWeights) bool {
 	return c.C <= pairDepth || (a == pairedRows) == (b == pairedRows)
 }
 
-// winogradWeights returns the fastest way to come by the weights for tiles of m, of
+// winogradWeights returns the fastest way to come by the weights for a kind of tile, of
 // those that ok admits, unless it is nil, and the cycles of the convolution.
-func (c *Conv) winogradWeights(m int, ok func(winogradWeights) bool) (winogradWeights, float64) {
+func (c *Conv) winogradWeights(tile wino.Tile, ok func(winogradWeights) bool) (winogradWeights, float64) {
 	panels := float64(isa.CeilDiv(c.K, isa.PanelWidth))
-	count := c.tileCount(m)
-	tiles, positions := float64(count), float64((m+2)*(m+2))
-	in, out := float64(cyclesPerInput4), float64(cyclesPerOutput4)
-	if m == 2 {
-		in, out = cyclesPerInput2, cyclesPerOutput2
-	}
-	transforms := tiles * (float64(isa.CeilDiv(c.C, isa.PanelWidth))*in + panels*out) * vectors()
+	count := c.tileCount(tile.Outputs())
+	tiles, positions := float64(count), float64(tile.Positions()*tile.Positions())
+	cycles := transformCycles[tile]
+	transforms := tiles * (float64(isa.CeilDiv(c.C, isa.PanelWidth))*cycles.in + panels*cycles.out) * vectors()
 	rows := float64(c.C) * panels // of 16 weights, for each tap or position
 	sums := rows * tiles * positions / 2 / winogradShare * vectors()
 	weights, best := storedWeights, withWeights(sums, rows*positions*isa.PanelWidth)
@@ -141,14 +189,14 @@ func (c *Conv) winogradWeights(m int, ok func(winogradWeights) bool) (winogradWe
 	}
 	// The others transform to tiles of 4x4 only, by assembly.
 	machine := isa.Planned()
-	if m == 4 && (machine.AVX2 || machine.NEON) && ok(pairedRows) {
-		blocks := float64(newWinograd(*c, m, pairedRows).tileBlocks.count)
+	if tile == wino.F4 && (machine.AVX2 || machine.NEON) && ok(pairedRows) {
+		blocks := float64(newWinograd(*c, tile, pairedRows).tileBlocks.count)
 		pairs := withWeights(sums+rows*blocks*cyclesPerPairs*vectors(), rows*9*isa.PanelWidth)
 		if pairs < best {
 			weights, best = pairedRows, pairs
 		}
 	}
-	if m == 4 && machine.AVX512 && ok(inRegisters) {
+	if tile == wino.F4 && machine.AVX512 && ok(inRegisters) {
 		groups := math.Floor(tiles/wino.MaxGroup) * cyclesPerEight
 		if rest := count % wino.MaxGroup; rest > 0 && wino.GroupOf(rest) == wino.MaxGroup {
 			groups += cyclesPerEight
@@ -167,8 +215,9 @@ func (c *Conv) winogradWeights(m int, ok func(winogradWeights) bool) (winogradWe
 // many tiles, and so small that its transform stays in L2. Where there are few
 // tiles in all, each task has some of the panels only. Neighboring tasks have the
 // same tiles and mostly the same worker, which transforms them once.
-func newWinograd(c Conv, m int, weights winogradWeights) *winograd {
-	f := &winograd{winogradShape: newWinogradShape(c, m, m+2, m+2), weights: weights}
+func newWinograd(c Conv, tile wino.Tile, weights winogradWeights) *winograd {
+	edge := tile.Positions()
+	f := &winograd{winogradShape: newWinogradShape(c, tile.Outputs(), tile.Inputs(), edge, edge), tile: tile, weights: weights}
 	f.nz, f.maxM = gemm.PairOfPanels(f.panels)
 	if weights == inRegisters {
 		f.nz, f.maxM = gemm.PairOfPanels(1)
@@ -209,7 +258,7 @@ func (f *winograd) untransformed() bool { return f.weights != storedWeights }
 
 // packing returns how transformed weights are packed: [panel][position][C][16].
 func (f *winograd) packing() *Packing {
-	return f.transformedPacking(winogradName(f.m), func(dst, w []float32, cols, stride int) {
+	return f.transformedPacking(winogradName(f.tile), func(dst, w []float32, cols, stride int) {
 		f.transformWeights(dst, w, cols, stride)
 	})
 }
@@ -217,13 +266,13 @@ func (f *winograd) packing() *Packing {
 // transformWeights transforms the panel of the first cols columns of w,
 // [3][3][C][stride].
 func (f *winograd) transformWeights(dst, w []float32, cols, stride int) {
-	wino.Weights(f.t, &dst[0], f.conv.C*isa.PanelWidth*4, &w[0], f.conv.C*stride*4, stride*4, f.conv.C, cols)
+	wino.Weights(f.tile, &dst[0], f.conv.C*isa.PanelWidth*4, &w[0], f.conv.C*stride*4, stride*4, f.conv.C, cols)
 }
 
 // plan returns the steps: the products, after a transform of the weights if they
 // are transformed in each run.
 func (f *winograd) plan(w Want, flops int64, panels *Packing) *Plan {
-	p := &Plan{Algorithm: winogradName(f.m), Packed: panels}
+	p := &Plan{Algorithm: winogradName(f.tile), Packed: panels}
 	from := ArgPacked
 	switch {
 	case f.untransformed():
@@ -311,7 +360,7 @@ func (f *winograd) run(previous, task int, scratch []float32, a *Args, stats boo
 // transformInput transforms tiles lo..hi-1 to a block.
 func (f *winograd) transformInput(tmp, x, block []float32, lo, hi int) {
 	if f.weights != inRegisters {
-		f.transformTiles(tmp, x, block, lo, hi, channels{0, f.conv.C, f.conv.C, f.vPos})
+		f.transformTiles(tmp, x, block, lo, hi, channels{0, f.conv.C, f.pitch, f.vPos})
 		return
 	}
 	if places := wino.Grouped(hi - lo); places > hi-lo {
@@ -332,9 +381,13 @@ type channels struct{ c0, c1, pitch, pos int }
 func (f *winograd) transformTiles(tmp, x, v []float32, lo, hi int, ch channels) {
 	c := &f.conv
 	in := wino.InputTile{Pixel: c.DilW * c.C * 4}
+	top, left := c.PadTop, c.PadLeft
+	if f.tile.Closed() {
+		top, left = 0, 0 // the padding is no part of it
+	}
 	place := f.place(lo)
 	for tile := lo; tile < hi; tile++ {
-		iy, ix := f.rows[place.ty].first-c.PadTop, f.cols[place.tx].first-c.PadLeft
+		iy, ix := f.rows[place.ty].first-top, f.cols[place.tx].first-left
 		in.Left, in.Right = isa.CeilDiv(max(0, -ix), c.DilW), min(f.t, isa.CeilDiv(max(0, c.W-ix), c.DilW))
 		for i := range f.t {
 			in.Rows[i] = &f.zeros[0]
@@ -342,7 +395,7 @@ func (f *winograd) transformTiles(tmp, x, v []float32, lo, hi int, ch channels) 
 				in.Rows[i] = &x[((place.n*c.H+y)*c.W+ix+in.Left*c.DilW)*c.C+ch.c0]
 			}
 		}
-		wino.Input(f.t, &v[(tile-lo)*ch.pitch], ch.pos*4, &in, ch.c1-ch.c0, &tmp[0])
+		wino.Input(f.tile, &v[(tile-lo)*ch.pitch], ch.pos*4, &in, ch.c1-ch.c0, &tmp[0])
 		f.next(&place)
 	}
 }
@@ -353,7 +406,7 @@ func (f *winograd) store(o *winogradOutput, products []float32, pos, t0, t1 int)
 	place := f.place(t0)
 	for tile := t0; tile < t1; tile++ {
 		f.setTile(o, &place)
-		wino.Output(f.t, &products[(tile-t0)*f.nz*isa.PanelWidth], pos*4, &o.tile, o.cols, &o.tmp[0])
+		wino.Output(f.tile, &products[(tile-t0)*f.nz*isa.PanelWidth], pos*4, &o.tile, o.cols, &o.tmp[0])
 		f.next(&place)
 	}
 }

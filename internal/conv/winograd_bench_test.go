@@ -25,9 +25,9 @@ func BenchmarkWinograd(b *testing.B) {
 				b.Run(fmt.Sprintf("t%d/%v/direct", threads, c), func(b *testing.B) {
 					measureWall(b, c.FLOPs(), preparedRandom(p, planned(b, directForward, c, Want{}), c, Forward))
 				})
-				for _, tile := range winogradTiles {
+				for _, tile := range trainTiles {
 					for _, way := range waysOf(tile) {
-						b.Run(fmt.Sprintf("t%d/%v/F%d/%d", threads, c, tile, way), func(b *testing.B) {
+						b.Run(fmt.Sprintf("t%d/%v/%v/%d", threads, c, tile, way), func(b *testing.B) {
 							measureWall(b, c.FLOPs(), preparedRandom(p, plannedWinograd(c, tile, way), c, Forward))
 						})
 					}

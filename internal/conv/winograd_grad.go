@@ -1,16 +1,20 @@
 package conv
 
-import "fmt"
+import (
+	"fmt"
 
-// winogradInputGrad is the algorithm of an input gradient with tiles of m x m
-// pixels of it: a [winograd] of the transposed convolution.
-func winogradInputGrad(m int) algorithm {
+	"github.com/resnet-go/resnet/internal/simd/wino"
+)
+
+// winogradInputGrad is the algorithm of an input gradient with tiles of it of a kind:
+// a [winograd] of the transposed convolution.
+func winogradInputGrad(tile wino.Tile) algorithm {
 	return func(c Conv, w Want) (candidate, error) {
 		t, err := c.transposed()
 		if err != nil {
 			return candidate{}, err
 		}
-		return winogradCandidate(t, m, w, c.FLOPs(), c.inputGradPacking)
+		return winogradCandidate(t, tile, w, c.FLOPs(), c.inputGradPacking)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/simd/isatest"
+	"github.com/resnet-go/resnet/internal/simd/wino"
 )
 
 // BenchmarkWinogradTraining runs what a training step does with the 3x3 layers
@@ -21,12 +22,12 @@ func BenchmarkWinogradTraining(b *testing.B) {
 				name string
 				a    algorithm
 				want Want
-				tile int
+				tile wino.Tile
 			}{
 				{"forward", directForward, Want{Stats: true}, 0},
-				{"forward", winogradForward(4), Want{Fast: true, Stats: true}, 4},
+				{"forward", winogradForward(wino.F4), Want{Fast: true, Stats: true}, 4},
 				{"inputGrad", directInputGrad, Want{Op: InputGrad}, 0},
-				{"inputGrad", winogradInputGrad(4), Want{Op: InputGrad, Fast: true}, 4},
+				{"inputGrad", winogradInputGrad(wino.F4), Want{Op: InputGrad, Fast: true}, 4},
 				{"weightGrad", directWeightGrad, Want{Op: WeightGrad}, 0},
 				{"weightGrad", winogradWeightGrad, Want{Op: WeightGrad, Fast: true}, 4},
 			} {

@@ -9,9 +9,10 @@ import (
 
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/simd/isatest"
+	"github.com/resnet-go/resnet/internal/simd/wino"
 )
 
-func winogradStats(t *testing.T, p *parallel.Pool, c Conv, tile int, x, w []float32) (y, mean, variance []float32) {
+func winogradStats(t *testing.T, p *parallel.Pool, c Conv, tile wino.Tile, x, w []float32) (y, mean, variance []float32) {
 	t.Helper()
 	plan := planned(t, winogradForward(tile), c, Want{Fast: true, Stats: true})
 	y, mean, variance = isatest.Nans(c.YLen()), isatest.Nans(c.K), isatest.Nans(c.K)
@@ -20,7 +21,7 @@ func winogradStats(t *testing.T, p *parallel.Pool, c Conv, tile int, x, w []floa
 }
 
 // winogradInputGradient adds to dx where accumulate is set.
-func winogradInputGradient(t *testing.T, p *parallel.Pool, c Conv, tile int, dy, w, dx []float32, accumulate bool) {
+func winogradInputGradient(t *testing.T, p *parallel.Pool, c Conv, tile wino.Tile, dy, w, dx []float32, accumulate bool) {
 	t.Helper()
 	plan := planned(t, winogradInputGrad(tile), c, Want{Op: InputGrad, Fast: true, Residual: accumulate})
 	a := Args{X: dy, Packed: packWith(p, plan.Packed, w), Y: dx}
@@ -39,7 +40,7 @@ func winogradWeightGradient(t *testing.T, p *parallel.Pool, c Conv, x, dy []floa
 
 // testWinogradTraining compares statistics and gradients with float64, run by
 // one, and the bits that the other pools get with those.
-func testWinogradTraining(t *testing.T, k *convCase, tile int, one *parallel.Pool, others ...*parallel.Pool) {
+func testWinogradTraining(t *testing.T, k *convCase, tile wino.Tile, one *parallel.Pool, others ...*parallel.Pool) {
 	c := k.Conv
 	y, mean, variance := winogradStats(t, one, c, tile, k.x, k.w)
 	closeTo(t, "y", y, k.y64, 4*9*c.C) // rounding is twice that of the direct sum
@@ -67,7 +68,7 @@ func testWinogradTraining(t *testing.T, k *convCase, tile int, one *parallel.Poo
 		winogradInputGradient(t, one, c, tile, k.dy, k.w, dx, true)
 		closeTo(t, "x+dx", dx, sum, 6*9*c.K)
 	}
-	if tile != 4 {
+	if tile != wino.F4 {
 		return
 	}
 	dw := winogradWeightGradient(t, one, c, k.x, k.dy)
@@ -88,8 +89,8 @@ func TestWinogradTrainingAgainstNaive(t *testing.T) {
 	}
 	isatest.EachISA(t, func(t *testing.T) {
 		for _, k := range cases {
-			for _, tile := range winogradTiles {
-				t.Run(fmt.Sprintf("F%d/%s", tile, k.Conv), func(t *testing.T) { testWinogradTraining(t, k, tile, one, two, eight) })
+			for _, tile := range trainTiles {
+				t.Run(fmt.Sprintf("%v/%s", tile, k.Conv), func(t *testing.T) { testWinogradTraining(t, k, tile, one, two, eight) })
 			}
 		}
 	})
@@ -111,17 +112,17 @@ func FuzzWinogradTraining(f *testing.F) {
 		if c.Check() != nil {
 			t.Skip("the kernel is larger than the input")
 		}
-		testWinogradTraining(t, newConvCase(c), winogradTiles[r.IntN(2)], one, pool)
+		testWinogradTraining(t, newConvCase(c), trainTiles[r.IntN(2)], one, pool)
 	})
 }
 
 func TestWinogradTrainingRefuses(t *testing.T) {
 	input, weights := Want{Op: InputGrad, Fast: true}, Want{Op: WeightGrad, Fast: true}
-	if _, err := winogradInputGrad(4)(conv(1, 8, 8, 4, 4, 3, 1, 3), input); err == nil || !strings.Contains(err.Error(), "padding of at most 2x2, got 3") {
+	if _, err := winogradInputGrad(wino.F4)(conv(1, 8, 8, 4, 4, 3, 1, 3), input); err == nil || !strings.Contains(err.Error(), "padding of at most 2x2, got 3") {
 		t.Errorf("error %v", err)
 	}
 	for _, c := range []Conv{conv(1, 8, 8, 4, 4, 3, 2, 1), conv(0, 8, 8, 4, 4, 3, 1, 1)} {
-		if _, err := winogradInputGrad(4)(c, input); err == nil {
+		if _, err := winogradInputGrad(wino.F4)(c, input); err == nil {
 			t.Errorf("winogradInputGrad took %v", c)
 		}
 		if _, err := winogradWeightGrad(c, weights); err == nil {
@@ -134,7 +135,7 @@ func TestWinogradTrainingAllocatesNothing(t *testing.T) {
 	c := conv(2, 9, 9, 17, 33, 3, 1, 1)
 	x, y, dw, k := make([]float32, c.XLen()), make([]float32, c.YLen()), make([]float32, c.WLen()), make([]float32, c.K)
 	isatest.EachISA(t, func(t *testing.T) {
-		f := newWinograd(c, 4, storedWeights).plan(Want{Fast: true, Stats: true}, c.FLOPs(), c.forwardPacking())
+		f := newWinograd(c, wino.F4, storedWeights).plan(Want{Fast: true, Stats: true}, c.FLOPs(), c.forwardPacking())
 		taskAllocations(t, "forward", f, Args{X: x, Packed: make([]float32, f.Packed.Len), Y: y, Mean: k, Variance: k})
 		taskAllocations(t, "weight gradient", planned(t, winogradWeightGrad, c, Want{Op: WeightGrad, Fast: true}), Args{X: x, DY: y, Y: dw})
 	})

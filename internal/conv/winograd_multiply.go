@@ -40,7 +40,7 @@ func (f *winograd) multiplyPairs(block, packed, products, pairs []float32, tiles
 	g.SetAct(isa.ActNone)
 	g.SetCols(isa.PanelWidth)
 	g.AOff, g.Batch = &f.zero[0], 1
-	g.AStride, g.LDC, g.BStride = c*4, f.nz*isa.PanelWidth*4, 2*pairEdge*pairPos*4
+	g.AStride, g.LDC, g.BStride = f.pitch*4, f.nz*isa.PanelWidth*4, 2*pairEdge*pairPos*4
 	var ahead prefetcher // of the next panels
 	ahead.begin(f.positions * isa.CeilDiv(tiles, f.maxM) * isa.CeilDiv(c, pairDepth))
 	if f.weightsExceedL2 && (p+nz)*panel < len(packed) {
@@ -61,7 +61,7 @@ func (f *winograd) multiplyPairs(block, packed, products, pairs []float32, tiles
 					for n := t.n; n > 0; {
 						g.Tiles = ahead.set(&g, n)
 						n -= g.Tiles
-						g.A, g.C, g.Res = &block[pos*f.vPos+at*c+lo], &products[pos*f.mPos+at*f.nz*isa.PanelWidth], nil
+						g.A, g.C, g.Res = &block[pos*f.vPos+at*f.pitch+lo], &products[pos*f.mPos+at*f.nz*isa.PanelWidth], nil
 						if lo > 0 {
 							g.Res = g.C
 						}

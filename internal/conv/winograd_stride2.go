@@ -40,6 +40,10 @@ const (
 	stride2Edge = 4 // of the square of matrices of weights
 )
 
+// stride2Name is the name of the algorithm: that of tiles of as many outputs with
+// stride 1, which no convolution has the choice of.
+var stride2Name = winogradName(wino.F2)
+
 // checkStride2 returns an error with the reason why a convolution cannot be computed
 // by [stride2], nil if it can.
 func (c *Conv) checkStride2() error {
@@ -73,14 +77,14 @@ func winogradStride2(c Conv, w Want) (k candidate, err error) {
 	sums := tiles * wino.Stride2Positions * float64(c.C) * panels / 2
 	transforms := tiles * (float64(isa.CeilDiv(c.C, isa.PanelWidth))*stride2PerInput + panels*stride2PerOutput)
 	cycles := withWeights(sums*vectors()/stride2Share, wino.Stride2Matrices*float64(c.C)*panels*isa.PanelWidth) + transforms*vectors()
-	return candidate{name: winogradName(wino.Stride2M), cycles: cycles, margin: stride2Margin, plan: func() *Plan {
+	return candidate{name: stride2Name, cycles: cycles, margin: stride2Margin, plan: func() *Plan {
 		return newStride2(c).plan(w)
 	}}, nil
 }
 
 // newStride2 chooses the blocks of a task as [newWinograd] does.
 func newStride2(c Conv) *stride2 {
-	f := &stride2{newWinogradShape(c, wino.Stride2M, wino.Stride2T, stride2Edge)}
+	f := &stride2{newWinogradShape(c, wino.Stride2M, wino.Stride2T, wino.Stride2T, stride2Edge)}
 	f.nz, f.maxM = gemm.PairOfPanels(f.panels)
 	f.weightsExceedL2 = f.packedLen > weightsFloats
 	if f.tiles <= fewTiles {
@@ -108,7 +112,7 @@ func (f *stride2) packing() *Packing {
 }
 
 func (f *stride2) plan(w Want) *Plan {
-	p := &Plan{Algorithm: winogradName(f.m), Packed: f.packing()}
+	p := &Plan{Algorithm: stride2Name, Packed: f.packing()}
 	reads := []Arg{ArgX, ArgPacked}
 	if !f.fused() {
 		inputs := f.tileBlocks.count * f.blockFloats()
@@ -149,7 +153,7 @@ func (f *stride2) transformTiles(tmp, x, block []float32, lo, hi, at int) {
 				in.Rows[i] = &x[((place.n*c.H+y)*c.W+ix+in.Left)*c.C]
 			}
 		}
-		wino.Stride2Input(&block[(at+tile-lo)*c.C], f.vPos*4, &in, c.C, &tmp[0])
+		wino.Stride2Input(&block[(at+tile-lo)*f.pitch], f.vPos*4, &in, c.C, &tmp[0])
 		f.next(&place)
 	}
 }

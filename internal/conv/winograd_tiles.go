@@ -16,13 +16,14 @@ import (
 // A task has a block of tiles and a block of panels.
 type winogradShape struct {
 	conv   Conv
-	m, t   int // edge of a tile of outputs, of inputs
+	t      int // edge of a tile of inputs
 	oh, ow int
 	// An image has len(rows) x len(cols) tiles. With dilation, outputs that are a
 	// dilation apart are neighbors in a tile: they depend on the same inputs.
 	rows, cols []outputSpan
 	tiles      int // of all images
 	panels     int
+	edge       int // of the square of positions
 	positions  int
 	matrices   int     // of transformed weights
 	served     [][]int // the positions that each matrix is multiplied with
@@ -30,17 +31,18 @@ type winogradShape struct {
 
 	tileBlocks, panelBlocks blocks
 	nz, maxM                int
+	pitch                   int // floats between tiles of the transformed inputs
 	vPos, mPos              int // floats between positions of the transformed inputs and of the products
 	weightsExceedL2         bool
 	zero                    [1]int
 	zeros                   []float32
 }
 
-// newWinogradShape cuts the outputs of c into tiles of m x m, of t x t inputs, for
-// edge x edge matrices of weights.
-func newWinogradShape(c Conv, m, t, edge int) winogradShape {
-	f := winogradShape{conv: c, m: m, t: t, oh: c.OutH(), ow: c.OutW(), panels: isa.CeilDiv(c.K, isa.PanelWidth), positions: t * t, matrices: edge * edge}
-	f.served = f.servedBy(edge)
+// newWinogradShape cuts the outputs of c into tiles of m x m, of t x t inputs and
+// edge x edge positions, for matrices x matrices matrices of weights.
+func newWinogradShape(c Conv, m, t, edge, matrices int) winogradShape {
+	f := winogradShape{conv: c, t: t, oh: c.OutH(), ow: c.OutW(), panels: isa.CeilDiv(c.K, isa.PanelWidth), edge: edge, positions: edge * edge, matrices: matrices * matrices}
+	f.served = f.servedBy(matrices)
 	f.rows, f.cols = outputSpans(f.oh, m, c.DilH), outputSpans(f.ow, m, c.DilW)
 	f.tiles = c.N * len(f.rows) * len(f.cols)
 	f.packedLen = f.panels * f.matrices * c.C * isa.PanelWidth
@@ -71,12 +73,23 @@ func (c *Conv) tileCount(m int) int {
 // setBlocks gives each task the given numbers of tiles and panels.
 func (f *winogradShape) setBlocks(tiles, panels int) {
 	f.tileBlocks, f.panelBlocks = newBlocks(f.tiles, tiles), newBlocks(f.panels, panels)
-	f.vPos, f.mPos = padded(tiles*f.conv.C), padded(tiles*f.nz*isa.PanelWidth)
+	f.pitch = tilePitch(f.conv.C)
+	f.vPos, f.mPos = padded(tiles*f.pitch), padded(tiles*f.nz*isa.PanelWidth)
 }
 
 // padded returns a stride of at least n floats that does not put the positions
 // of a tile into the same few sets of a cache.
 func padded(n int) int { return isa.CeilDiv(n, 32)*32 + 16 }
+
+// tilePitch returns the stride of rows of n floats that a kernel reads side by side:
+// n, or more where all of them would fall into one set of the first-level cache, which
+// has fewer ways than a kernel has rows.
+func tilePitch(n int) int {
+	if n%1024 == 0 {
+		return n + isa.PanelWidth
+	}
+	return n
+}
 
 func (f *winogradShape) tasks() int { return f.tileBlocks.count * f.panelBlocks.count }
 
@@ -132,7 +145,7 @@ func (f *winogradShape) multiply(block, packed, products []float32, tiles, p, nz
 	g.SetAct(isa.ActNone)
 	g.SetCols(isa.PanelWidth)
 	g.AOff, g.Batch, g.K = &f.zero[0], 1, c
-	g.AStride, g.BStride, g.LDC = c*4, f.matrices*c*isa.PanelWidth*4, f.nz*isa.PanelWidth*4
+	g.AStride, g.BStride, g.LDC = f.pitch*4, f.matrices*c*isa.PanelWidth*4, f.nz*isa.PanelWidth*4
 	count, tilesOf := isa.CeilDiv(tiles, f.maxM), split(tiles, f.maxM)
 	var ahead prefetcher
 	for matrix, positions := range f.served {
@@ -155,7 +168,7 @@ func (f *winogradShape) multiply(block, packed, products []float32, tiles, p, nz
 					}
 					n -= g.Tiles
 					g.A, g.C, g.Res = &block[from], &products[to], nil
-					from += g.Tiles * t.rows * c
+					from += g.Tiles * t.rows * f.pitch
 					to += g.Tiles * t.rows * f.nz * isa.PanelWidth
 					gemm.NN(t.rows, nz, &g)
 				}
@@ -165,14 +178,14 @@ func (f *winogradShape) multiply(block, packed, products []float32, tiles, p, nz
 }
 
 // servedBy returns the positions by the matrix that they are multiplied by. In
-// each direction a position has a matrix of its own, but the last matrix, of
-// edge, serves all positions that are left: one with stride 1, two with stride 2.
-func (f *winogradShape) servedBy(edge int) [][]int {
+// each direction a position has a matrix of its own, but the last of the matrices
+// serves all positions that are left: one with stride 1, two with stride 2.
+func (f *winogradShape) servedBy(matrices int) [][]int {
 	served := make([][]int, f.matrices)
-	for i := range f.t {
-		for j := range f.t {
-			matrix := min(i, edge-1)*edge + min(j, edge-1)
-			served[matrix] = append(served[matrix], i*f.t+j)
+	for i := range f.edge {
+		for j := range f.edge {
+			matrix := min(i, matrices-1)*matrices + min(j, matrices-1)
+			served[matrix] = append(served[matrix], i*f.edge+j)
 		}
 	}
 	return served

@@ -60,9 +60,9 @@ func winogradWeightGrad(c Conv, w Want) (k candidate, err error) {
 	cBlocks, kBlocks := gradBlocks(&c)
 	sums := tiles * 36 * float64(c.C) * kp / 2 / winogradShare
 	transforms := tiles * (cp*float64(kBlocks.count)*cyclesPerInput4 + kp*float64(cBlocks.count)*cyclesPerGrad)
-	return candidate{name: winogradName(4), cycles: sums + transforms + float64(c.C)*kp*cyclesPerWeights, plan: func() *Plan {
+	return candidate{name: winogradName(wino.F4), cycles: sums + transforms + float64(c.C)*kp*cyclesPerWeights, plan: func() *Plan {
 		g := newWinogradGrad(c)
-		p := &Plan{Algorithm: winogradName(4)}
+		p := &Plan{Algorithm: winogradName(wino.F4)}
 		p.sumOfChunks(&c, g.chunks, Step{Tasks: g.tasks(), Scratch: g.scratchFloats(), Run: func(w *Worker, task int, a Args) {
 			g.run(task, w.Scratch, &a)
 		}})
@@ -76,7 +76,7 @@ func gradBlocks(c *Conv) (in, out blocks) {
 }
 
 func newWinogradGrad(c Conv) *winogradGrad {
-	f := newWinograd(c, 4, storedWeights)
+	f := newWinograd(c, wino.F4, storedWeights)
 	g := &winogradGrad{forward: f}
 	g.cBlocks, g.kBlocks = gradBlocks(&c)
 	unit := gradUnit * 2 * gradChannels / (g.cBlocks.size + isa.CeilDiv(g.kBlocks.size, isa.PanelWidth)*isa.PanelWidth)

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -10,10 +8,10 @@ import (
 // winograd writes the transforms of package wino: the AVX-512
 // ones for any number of channels, the AVX2 ones for whole vectors.
 func (e *avx) winograd() {
-	for _, m := range []int{2, 4} {
-		e.winogradInput(m)
-		e.winogradOutput(m, false)
-		e.winogradOutput(m, true)
+	for _, t := range winoTiles {
+		e.winogradInput(t)
+		e.winogradOutput(t, false)
+		e.winogradOutput(t, true)
 	}
 }
 
@@ -96,19 +94,14 @@ func (s *strided) mem() operand.Mem {
 	return s.next()
 }
 
-func (e *avx) winogradInput(m int) {
-	t := m + 2
-	e.begin(fmt.Sprintf("winogradInput%d", m), "func(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)",
-		fmt.Sprintf("is wino.winogradInput for tiles of %dx%d outputs.", m, m))
-	var k map[float64]operand.Op
-	if m == 4 {
-		const a, b = winoA, winoB
-		k = e.constants(a, b, a*a, b*b, a*a+b*b, a*a*b*b)
-	}
+func (e *avx) winogradInput(t winoTile) {
+	e.begin("winogradInput"+t.suffix, "func(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)",
+		"is wino.winogradInput for "+t.doc+".")
+	k := e.constants(t.inputNumbers()...)
 	v, pos := e.loadInt("v"), e.loadInt("pos")
 	table := e.loadInt("rows")
 	var rows []reg.GPVirtual
-	for i := range t {
+	for i := range t.inputs {
 		rows = append(rows, e.GP64())
 		e.MOVQ(operand.Mem{Base: table, Disp: 8 * i}, rows[i])
 	}
@@ -116,18 +109,18 @@ func (e *avx) winogradInput(m int) {
 	n, j := e.loadInt("n"), e.GP64()
 	e.XORQ(j, j)
 	e.channels(n, j, func() {
-		sq := &held{e: e, tmp: tmp, cols: t, regs: map[int]operand.Op{}}
+		sq := &held{e: e, tmp: tmp, cols: t.inputs, regs: map[int]operand.Op{}}
 		at := e.GP64()
 		e.MOVQ(j, at)
 		e.SHLQ(operand.Imm(2), at)
-		for col := range t {
+		for col := range t.inputs {
 			outside, next := e.label("outside"), e.label("col")
 			e.CMPQ(e.memArg("left"), operand.Imm(uint64(col)))
 			e.JGT(operand.LabelRef(outside))
 			e.CMPQ(e.memArg("right"), operand.Imm(uint64(col)))
 			e.JLE(operand.LabelRef(outside))
 			var d []operand.Op
-			for row := range t {
+			for row := range t.inputs {
 				d = append(d, e.ld(operand.Mem{Base: rows[row], Index: at, Scale: 1}))
 			}
 			for row, r := range inputLine(e, k, d) {
@@ -137,14 +130,14 @@ func (e *avx) winogradInput(m int) {
 			e.JMP(operand.LabelRef(next))
 			e.Label(outside)
 			z := e.zero()
-			for row := range t {
+			for row := range t.positions {
 				sq.set(row, col, z)
 			}
 			e.Label(next)
 		}
 		to := &strided{e: e, p: e.GP64(), step: pos}
 		e.LEAQ(operand.Mem{Base: v, Index: j, Scale: 4}, to.p)
-		for row := range t {
+		for row := range t.positions {
 			for _, r := range inputLine(e, k, sq.row(row)) {
 				e.st(r, to.mem())
 			}
@@ -153,18 +146,13 @@ func (e *avx) winogradInput(m int) {
 	e.end()
 }
 
-func (e *avx) winogradOutput(m int, residual bool) {
-	t := m + 2
-	name, doc := fmt.Sprintf("winogradOutput%d", m), fmt.Sprintf("is wino.winogradOutput for tiles of %dx%d outputs.", m, m)
+func (e *avx) winogradOutput(t winoTile, residual bool) {
+	name, doc := "winogradOutput"+t.suffix, "is wino.winogradOutput for "+t.doc+"."
 	if residual {
 		name, doc = name+"Add", doc[:len(doc)-1]+" that adds res."
 	}
 	e.begin(name, "func(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)", doc)
-	var k map[float64]operand.Op
-	if m == 4 {
-		const a, b = winoA, winoB
-		k = e.constants(a, b, a*a, b*b, a*a*a, b*b*b)
-	}
+	k := e.constants(t.outputNumbers()...)
 	y, src, pos, bias := e.loadInt("y"), e.loadInt("m"), e.loadInt("pos"), e.loadInt("bias")
 	var res reg.GPVirtual
 	if residual {
@@ -176,25 +164,28 @@ func (e *avx) winogradOutput(m int, residual bool) {
 	n, j := e.loadInt("n"), e.GP64()
 	e.XORQ(j, j)
 	e.channels(n, j, func() {
-		sq := &held{e: e, tmp: tmp, cols: t, regs: map[int]operand.Op{}}
+		sq := &held{e: e, tmp: tmp, cols: t.positions, regs: map[int]operand.Op{}}
 		// Down the columns, which are t positions apart.
 		from := e.GP64()
 		e.LEAQ(operand.Mem{Base: src, Index: j, Scale: 4}, from)
 		step := e.GP64() // a row of positions
 		e.LEAQ(operand.Mem{Base: pos, Index: pos, Scale: 2}, step)
-		if t == 6 {
-			e.ADDQ(step, step)
-		} else {
+		switch t.positions {
+		case 4:
 			e.ADDQ(pos, step)
+		case 5:
+			e.LEAQ(operand.Mem{Base: pos, Index: pos, Scale: 4}, step)
+		case 6:
+			e.ADDQ(step, step)
 		}
-		for col := range t {
+		for col := range t.positions {
 			at := &strided{e: e, p: e.GP64(), step: step}
 			e.MOVQ(from, at.p)
 			var d []operand.Op
-			for range t {
+			for range t.positions {
 				d = append(d, e.ld(at.mem()))
 			}
-			for row, r := range outputLine(e, k, d) {
+			for row, r := range outputLine(e, k, t, d) {
 				sq.set(row, col, r)
 			}
 			e.ADDQ(pos, from)
@@ -204,12 +195,12 @@ func (e *avx) winogradOutput(m int, residual bool) {
 		done := e.label("stored")
 		e.MOVQ(j, off)
 		e.SHLQ(operand.Imm(2), off)
-		for row := range m {
+		for row := range t.out {
 			e.CMPQ(e.memArg("height"), operand.Imm(uint64(row)))
 			e.JLE(operand.LabelRef(done))
 			next := e.label("next")
 			e.MOVQ(off, at)
-			for col, r := range outputLine(e, k, sq.row(row)) {
+			for col, r := range outputLine(e, k, t, sq.row(row)) {
 				if col > 0 {
 					e.CMPQ(e.memArg("width"), operand.Imm(uint64(col)))
 					e.JLE(operand.LabelRef(next))

@@ -10,8 +10,8 @@ import (
 // winogradWeights writes the transforms of package wino, a vector
 // of columns at a time.
 func (e *avx) winogradWeights() {
-	for _, m := range []int{2, 4} {
-		e.winogradWeightsOf(m)
+	for _, t := range winoTiles {
+		e.winogradWeightsOf(t)
 	}
 	for i, rows := range weightPairs {
 		e.winogradPair(i, rows)
@@ -22,14 +22,10 @@ func (e *avx) winogradWeights() {
 	}
 }
 
-func (e *avx) winogradWeightsOf(m int) {
-	t := m + 2
-	e.begin(fmt.Sprintf("winogradWeights%d", m), "func(dst *float32, pos int, w *float32, tap, row, c int, mask *[16]int32, bits uint64)",
-		fmt.Sprintf("is wino.winogradWeights for tiles of %dx%d outputs and a vector of columns.", m, m))
-	k := e.constants(0.5)
-	if m == 4 {
-		k = e.constants(winoFactors...)
-	}
+func (e *avx) winogradWeightsOf(t winoTile) {
+	e.begin("winogradWeights"+t.suffix, "func(dst *float32, pos int, w *float32, tap, row, c int, mask *[16]int32, bits uint64)",
+		"is wino.winogradWeights for "+t.doc+" and a vector of columns.")
+	k := e.constants(t.weightNumbers()...)
 	dst, pos, w, tap, row, c := e.loadInt("dst"), e.loadInt("pos"), e.loadInt("w"), e.loadInt("tap"), e.loadInt("row"), e.loadInt("c")
 	if e.wide() {
 		bits := e.loadInt("bits")
@@ -42,7 +38,7 @@ func (e *avx) winogradWeightsOf(m int) {
 	}
 	var tmp operand.Mem
 	if !e.wide() {
-		tmp = e.AllocLocal(3 * t * e.bytes())
+		tmp = e.AllocLocal(3 * t.positions * e.bytes())
 	}
 	loop := e.label("row")
 	e.Label(loop)
@@ -79,7 +75,7 @@ func (e *avx) winogradWeightsOf(m int) {
 	e.masked = false
 	to := &strided{e: e, p: e.GP64(), step: pos}
 	e.MOVQ(dst, to.p)
-	for r := range t {
+	for r := range t.positions {
 		line := make([]operand.Op, 3)
 		for s := range line {
 			if e.wide() {
@@ -142,7 +138,7 @@ func (e *avx) winogradPair(pair int, rows [2]int) {
 	}
 	e.MOVQ(dst, to)
 	for _, line := range lines {
-		for i, v := range weightLine(e, func(f float64) operand.Op { return k[f] }, 6, line) {
+		for i, v := range weightLine(e, func(f float64) operand.Op { return k[f] }, winoTile4, line) {
 			m := operand.Mem{Base: to}
 			if i%3 > 0 {
 				m.Index, m.Scale = pos, uint8(i%3)

@@ -1,14 +1,12 @@
 package main
 
-import "fmt"
-
 // winograd writes the transforms of package wino, for whole
 // vectors of channels; Go does the rest.
 func (e *neon) winograd() {
-	for _, m := range []int{2, 4} {
-		e.winogradInput(m)
-		e.winogradOutput(m, false)
-		e.winogradOutput(m, true)
+	for _, t := range winoTiles {
+		e.winogradInput(t)
+		e.winogradOutput(t, false)
+		e.winogradOutput(t, true)
 	}
 }
 
@@ -25,19 +23,14 @@ func (e *neon) numbers(list ...float64) map[float64]*value {
 	return m
 }
 
-func (e *neon) winogradInput(m int) {
-	t := m + 2
-	e.begin(fmt.Sprintf("winogradInput%d", m), "v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32",
-		fmt.Sprintf("is wino.winogradInput for tiles of %dx%d outputs, on a positive multiple of 4 channels.", m, m))
+func (e *neon) winogradInput(t winoTile) {
+	e.begin("winogradInput"+t.suffix, "v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32",
+		"is wino.winogradInput for "+t.doc+", on a positive multiple of 4 channels.")
 	e.useConstants()
-	var k map[float64]*value
-	if m == 4 {
-		const a, b = winoA, winoB
-		k = e.numbers(a, b, a*a, b*b, a*a+b*b, a*a*b*b)
-	}
+	k := e.numbers(t.inputNumbers()...)
 	dst, pos, table, tmp := e.loadInt("v"), e.loadInt("pos"), e.loadInt("rows"), e.loadInt("tmp")
 	var rows []x
-	for i := range t {
+	for i := range t.inputs {
 		rows = append(rows, e.gp())
 		e.op("MOVD %d(%v), %v", 8*i, table, rows[i])
 	}
@@ -47,16 +40,16 @@ func (e *neon) winogradInput(m int) {
 	loop := e.label("loop")
 	e.at(loop)
 	e.op("MOVD %v, %v", j, at)
-	square := func(row, col int) mem { return mem{base: tmp, off: 16 * (row*t + col)} }
+	square := func(row, col int) mem { return mem{base: tmp, off: 16 * (row*t.inputs + col)} }
 	e.block(func() {
-		for col := range t {
+		for col := range t.inputs {
 			outside, next := e.label("outside"), e.label("col")
 			e.plain("CMP $%d, %v", col, left)
 			e.plain("BGT %s", outside)
 			e.plain("CMP $%d, %v", col, right)
 			e.plain("BLE %s", outside)
 			var d []*value
-			for row := range t {
+			for row := range t.inputs {
 				d = append(d, e.ld(mem{base: rows[row], index: at}))
 			}
 			for row, r := range inputLine(e, k, d) {
@@ -66,15 +59,15 @@ func (e *neon) winogradInput(m int) {
 			e.plain("B %s", next)
 			e.place(outside)
 			z := e.zeros()
-			for row := range t {
+			for row := range t.positions {
 				e.st(z, square(row, col))
 			}
 			e.place(next)
 		}
 		e.plain("ADD %v, %v, %v", j, dst, to)
-		for row := range t {
+		for row := range t.positions {
 			var line []*value
-			for col := range t {
+			for col := range t.inputs {
 				line = append(line, e.ld(square(row, col)))
 			}
 			for _, r := range inputLine(e, k, line) {
@@ -89,20 +82,14 @@ func (e *neon) winogradInput(m int) {
 	e.end()
 }
 
-func (e *neon) winogradOutput(m int, residual bool) {
-	t := m + 2
-	name, doc := fmt.Sprintf("winogradOutput%d", m),
-		fmt.Sprintf("is wino.winogradOutput for tiles of %dx%d outputs, on a positive multiple of 4 channels.", m, m)
+func (e *neon) winogradOutput(t winoTile, residual bool) {
+	name, doc := "winogradOutput"+t.suffix, "is wino.winogradOutput for "+t.doc+", on a positive multiple of 4 channels."
 	if residual {
 		name, doc = name+"Add", doc[:len(doc)-1]+", and adds res."
 	}
 	e.begin(name, "y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32", doc)
 	e.useConstants()
-	var k map[float64]*value
-	if m == 4 {
-		const a, b = winoA, winoB
-		k = e.numbers(a, b, a*a, b*b, a*a*a, b*b*b)
-	}
+	k := e.numbers(t.outputNumbers()...)
 	y, src, pos, bias := e.loadInt("y"), e.loadInt("m"), e.loadInt("pos"), e.loadInt("bias")
 	var res x
 	if residual {
@@ -114,25 +101,30 @@ func (e *neon) winogradOutput(m int, residual bool) {
 	from, step, p, off, at, j := e.gp(), e.gp(), e.gp(), e.gp(), e.gp(), e.gp()
 	e.op("MOVD $0, %v", j)
 	// A row of positions.
-	if t == 6 {
+	switch t.positions {
+	case 3:
+		e.op("ADD %v<<1, %v, %v", pos, pos, step)
+	case 4:
+		e.op("LSL $2, %v, %v", pos, step)
+	case 5:
+		e.op("ADD %v<<2, %v, %v", pos, pos, step)
+	case 6:
 		e.op("ADD %v<<1, %v, %v", pos, pos, step)
 		e.op("LSL $1, %v", step)
-	} else {
-		e.op("LSL $2, %v, %v", pos, step)
 	}
 	loop := e.label("loop")
 	e.at(loop)
-	square := func(row, col int) mem { return mem{base: tmp, off: 16 * (row*t + col)} }
+	square := func(row, col int) mem { return mem{base: tmp, off: 16 * (row*t.positions + col)} }
 	e.block(func() {
 		e.plain("ADD %v, %v, %v", j, src, from)
-		for col := range t {
+		for col := range t.positions {
 			e.plain("MOVD %v, %v", from, p)
 			var d []*value
-			for range t {
+			for range t.positions {
 				d = append(d, e.ld(mem{base: p}))
 				e.plain("ADD %v, %v", step, p)
 			}
-			for row, r := range outputLine(e, k, d) {
+			for row, r := range outputLine(e, k, t, d) {
 				e.st(r, square(row, col))
 			}
 			e.plain("ADD %v, %v", pos, from)
@@ -140,16 +132,16 @@ func (e *neon) winogradOutput(m int, residual bool) {
 		done := e.label("stored")
 		b := e.ld(mem{base: bias})
 		e.plain("MOVD %v, %v", j, off)
-		for row := range m {
+		for row := range t.out {
 			next := e.label("next")
 			e.plain("CMP $%d, %v", row, height)
 			e.plain("BLE %s", done)
 			e.plain("MOVD %v, %v", off, at)
 			var line []*value
-			for col := range t {
+			for col := range t.positions {
 				line = append(line, e.ld(square(row, col)))
 			}
-			for col, r := range outputLine(e, k, line) {
+			for col, r := range outputLine(e, k, t, line) {
 				if col > 0 {
 					e.plain("CMP $%d, %v", col, width)
 					e.plain("BLE %s", next)

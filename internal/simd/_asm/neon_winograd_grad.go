@@ -5,8 +5,9 @@ import "fmt"
 // winogradTrain writes the transforms of weights and of gradients
 // of package wino.
 func (e *neon) winogradTrain() {
-	e.winogradWeights(2)
-	e.winogradWeights(4)
+	for _, t := range winoTiles {
+		e.winogradWeights(t)
+	}
 	for pair := range 3 {
 		e.winogradPair(pair)
 	}
@@ -14,10 +15,9 @@ func (e *neon) winogradTrain() {
 	e.winogradWeightGrad()
 }
 
-func (e *neon) winogradWeights(m int) {
-	t := m + 2
-	e.begin(fmt.Sprintf("winogradWholeWeights%d", m), "dst *float32, pos int, w *float32, tap, row, c int",
-		fmt.Sprintf("is wino.winogradWeights for tiles of %dx%d outputs and 4 columns.", m, m))
+func (e *neon) winogradWeights(t winoTile) {
+	e.begin("winogradWholeWeights"+t.suffix, "dst *float32, pos int, w *float32, tap, row, c int",
+		"is wino.winogradWeights for "+t.doc+" and 4 columns.")
 	e.useConstants()
 	dst, pos, w, tap, row, c := e.loadInt("dst"), e.loadInt("pos"), e.loadInt("w"), e.loadInt("tap"), e.loadInt("row"), e.loadInt("c")
 	down, p := e.gp(), e.gp() // down: three taps
@@ -45,7 +45,7 @@ func (e *neon) winogradWeights(m int) {
 			columns[s] = weightLine(e, e.constant, t, g)
 		}
 		e.plain("MOVD %v, %v", dst, p)
-		for r := range t {
+		for r := range t.positions {
 			for _, u := range weightLine(e, e.constant, t, []*value{columns[0][r], columns[1][r], columns[2][r]}) {
 				e.st(u, mem{base: p})
 				e.plain("ADD %v, %v", pos, p)
@@ -202,7 +202,7 @@ func (e *neon) winogradPair(pair int) {
 		}
 		e.plain("MOVD %v, %v", dst, p)
 		for _, line := range lines {
-			for _, u := range weightLine(e, e.constant, 6, line) {
+			for _, u := range weightLine(e, e.constant, winoTile4, line) {
 				e.st(u, mem{base: p})
 				e.plain("ADD %v, %v", pos, p)
 			}

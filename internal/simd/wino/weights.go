@@ -24,44 +24,63 @@ func GroupOf(tiles int) int {
 // Grouped returns how many places tiles take, some of them empty.
 func Grouped(tiles int) int { return isa.CeilDiv(tiles, MaxGroup/2) * (MaxGroup / 2) }
 
-// Weights transforms 3x3 filters, GgGᵀ, for tiles of t x t inputs: c
+// Weights transforms 3x3 filters, GgGᵀ, for tiles t: c
 // rows (input channels) of a panel of 16 columns (output channels). It reads
 // the first cols columns; the others become zero. Tap r*3+s of row i is at
-// (r*3+s)*tap + i*row bytes of w, position j of t*t of row i at j*pos + 64*i
+// (r*3+s)*tap + i*row bytes of w, position j of row i at j*pos + 64*i
 // bytes of dst. Strides may be negative: from the last tap on with -tap, the
 // filters are rotated by half a turn, as the gradient of the input wants them.
 // c is at least 1.
-func Weights(t int, dst *float32, pos int, w *float32, tap, row, c, cols int) {
+func Weights(t Tile, dst *float32, pos int, w *float32, tap, row, c, cols int) {
 	switch {
 	case isa.UseAVX512:
-		mask, bits := &isa.TailMasks[cols], uint64(1)<<cols-1
-		if t == 6 {
-			winogradWeights4Asm(dst, pos, w, tap, row, c, mask, bits)
-		} else {
-			winogradWeights2Asm(dst, pos, w, tap, row, c, mask, bits)
-		}
+		weights(t, dst, pos, w, tap, row, c, &isa.TailMasks[cols], uint64(1)<<cols-1)
 	case isa.UseAVX2:
 		for k := 0; k < isa.PanelWidth; k += 8 {
-			mask, to, from := &isa.TailMasks[min(max(cols-k, 0), 8)], isa.FloatAt(dst, 4*k), w
+			mask, from := &isa.TailMasks[min(max(cols-k, 0), 8)], w
 			if k < cols {
 				from = isa.FloatAt(w, 4*k) // else nothing is read
 			}
-			if t == 6 {
-				winogradWeights4Asm(to, pos, from, tap, row, c, mask, 0)
-			} else {
-				winogradWeights2Asm(to, pos, from, tap, row, c, mask, 0)
-			}
+			weights(t, isa.FloatAt(dst, 4*k), pos, from, tap, row, c, mask, 0)
 		}
 	case isa.UseNEON && cols == isa.PanelWidth:
 		for k := 0; k < isa.PanelWidth; k += 4 {
-			if t == 6 {
-				winogradWholeWeights4Asm(isa.FloatAt(dst, 4*k), pos, isa.FloatAt(w, 4*k), tap, row, c)
-			} else {
-				winogradWholeWeights2Asm(isa.FloatAt(dst, 4*k), pos, isa.FloatAt(w, 4*k), tap, row, c)
-			}
+			wholeWeights(t, isa.FloatAt(dst, 4*k), pos, isa.FloatAt(w, 4*k), tap, row, c)
 		}
 	default:
 		winogradWeightsGeneric(t, dst, pos, w, tap, row, c, cols)
+	}
+}
+
+// weights is [Weights] for a vector of columns, by the assembly of amd64.
+func weights(t Tile, dst *float32, pos int, w *float32, tap, row, c int, mask *[16]int32, bits uint64) {
+	switch t {
+	case Closed2:
+		winogradWeightsClosed2Asm(dst, pos, w, tap, row, c, mask, bits)
+	case Closed3:
+		winogradWeightsClosed3Asm(dst, pos, w, tap, row, c, mask, bits)
+	case F2:
+		winogradWeights2Asm(dst, pos, w, tap, row, c, mask, bits)
+	case F3:
+		winogradWeights3Asm(dst, pos, w, tap, row, c, mask, bits)
+	case F4:
+		winogradWeights4Asm(dst, pos, w, tap, row, c, mask, bits)
+	}
+}
+
+// wholeWeights is [Weights] for a vector of columns, by the assembly of arm64.
+func wholeWeights(t Tile, dst *float32, pos int, w *float32, tap, row, c int) {
+	switch t {
+	case Closed2:
+		winogradWholeWeightsClosed2Asm(dst, pos, w, tap, row, c)
+	case Closed3:
+		winogradWholeWeightsClosed3Asm(dst, pos, w, tap, row, c)
+	case F2:
+		winogradWholeWeights2Asm(dst, pos, w, tap, row, c)
+	case F3:
+		winogradWholeWeights3Asm(dst, pos, w, tap, row, c)
+	case F4:
+		winogradWholeWeights4Asm(dst, pos, w, tap, row, c)
 	}
 }
 

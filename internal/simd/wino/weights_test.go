@@ -12,41 +12,59 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/isatest"
 )
 
+// allTiles are the kinds of tiles.
+var allTiles = []Tile{Closed2, Closed3, F2, F3, F4}
+
 // weightsAt64 is GgGᵀ of a filter in float64.
-func weightsAt64(t int, g [9]float64) []float64 {
+func weightsAt64(t Tile, g [9]float64) []float64 {
 	line := func(g0, g1, g2 float64) []float64 {
-		if t == 4 {
-			return []float64{g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2}
+		var points []float64
+		switch t {
+		case Closed2:
+			return []float64{g0 - g1, g1, g2 - g1}
+		case Closed3:
+			even, odd := (g0+g2)/(4*closedE), (g2-g0)/(4*closedF)
+			return []float64{g1/4 + even, g1/4 - even, odd - g1/4, odd + g1/4}
+		case F2:
+			points = []float64{0, 1, -1}
+		case F3:
+			points = []float64{0, winogradC, -winogradC, winogradD}
+		case F4:
+			points = []float64{0, winogradA, -winogradA, winogradB, -winogradB}
 		}
-		u := []float64{g0 / (weightA2 * weightB2)}
-		for _, p := range []float64{winogradA, -winogradA, winogradB, -winogradB} {
-			scale := p * 2 * p // the distances to 0 and to -p
-			for _, other := range []float64{winogradA, winogradB} {
-				if other != math.Abs(p) {
-					scale *= p*p - other*other
+		var u []float64
+		for i, p := range points {
+			scale := 1.0 // the distances to the other points
+			for j, other := range points {
+				if j != i {
+					scale *= p - other
 				}
+			}
+			if t == F2 && p == 0 {
+				scale = -scale // and its inputs
 			}
 			u = append(u, (g0+p*g1+p*p*g2)/scale)
 		}
 		return append(u, g2)
 	}
-	out := make([]float64, t*t)
+	edge := t.Positions()
+	out := make([]float64, edge*edge)
 	var cols [3][]float64
 	for s := range cols {
 		cols[s] = line(g[s], g[3+s], g[6+s])
 	}
-	for r := range t {
-		copy(out[r*t:], line(cols[0][r], cols[1][r], cols[2][r]))
+	for r := range edge {
+		copy(out[r*edge:], line(cols[0][r], cols[1][r], cols[2][r]))
 	}
 	return out
 }
 
 func TestWinogradWeights(t *testing.T) {
-	for _, c := range []struct{ rows, cols, stride, tiles int }{
-		{1, 16, 16, 4}, {3, 16, 16, 2}, {5, 7, 40, 4}, {2, 8, 8, 4}, {4, 9, 31, 2}, {7, 1, 3, 4}, {6, 15, 15, 4},
-	} {
-		for _, turned := range []bool{false, true} {
-			edge := c.tiles + 2
+	type geometry struct{ rows, cols, stride int }
+	for _, c := range []geometry{{1, 16, 16}, {3, 16, 16}, {5, 7, 40}, {2, 8, 8}, {4, 9, 31}, {7, 1, 3}, {6, 15, 15}} {
+		for i := range 2 * len(allTiles) {
+			tile, turned := allTiles[i/2], i%2 == 1
+			edge := tile.Positions()
 			w := isatest.RandomFloats(5, 9*c.rows*c.stride)
 			// Of the last row of the last tap only the columns that count are there.
 			w = w[: len(w)-c.stride+c.cols : len(w)-c.stride+c.cols]
@@ -58,11 +76,11 @@ func TestWinogradWeights(t *testing.T) {
 			var one []float32
 			isatest.EachISA(t, func(t *testing.T) {
 				dst := isatest.Nans(edge * edge * size)
-				Weights(edge, &dst[0], size*4, &w[first], tap, c.stride*4, c.rows, c.cols)
+				Weights(tile, &dst[0], size*4, &w[first], tap, c.stride*4, c.rows, c.cols)
 				if one == nil {
 					one = dst
 				}
-				isatest.SameBits(t, "transform", dst, one)
+				isatest.SameBits(t, tile.String()+" transform", dst, one)
 				for i := range c.rows {
 					for k := range isa.PanelWidth {
 						var g [9]float64
@@ -73,9 +91,9 @@ func TestWinogradWeights(t *testing.T) {
 							}
 							norm = max(norm, math.Abs(g[j]))
 						}
-						for pos, want := range weightsAt64(edge, g) {
+						for pos, want := range weightsAt64(tile, g) {
 							if got := float64(dst[pos*size+i*isa.PanelWidth+k]); !(math.Abs(got-want) <= 6e-7*norm) {
-								t.Fatalf("row %d column %d position %d: %g, want %g", i, k, pos, got, want)
+								t.Fatalf("%v: row %d column %d position %d: %g, want %g", tile, i, k, pos, got, want)
 							}
 						}
 					}
@@ -119,15 +137,16 @@ func TestFMA(t *testing.T) {
 // on AVX-512, for each row of 16 columns.
 func BenchmarkWinogradWeights(b *testing.B) {
 	for _, rows := range []int{8, 64, 512} {
-		for _, edge := range []int{4, 6} {
-			b.Run(fmt.Sprintf("F%d/%d", edge-2, rows), func(b *testing.B) {
+		for _, tile := range allTiles {
+			b.Run(fmt.Sprintf("%v/%d", tile, rows), func(b *testing.B) {
+				edge := tile.Positions()
 				w, dst := isatest.RandomFloats(1, 9*rows*isa.PanelWidth), make([]float32, edge*edge*(rows+1)*isa.PanelWidth)
 				const times = 200
 				best, peak := math.Inf(1), 0.0
 				for b.Loop() {
 					start := time.Now()
 					for range times {
-						Weights(edge, &dst[0], (rows+1)*64, &w[0], rows*64, 64, rows, isa.PanelWidth)
+						Weights(tile, &dst[0], (rows+1)*64, &w[0], rows*64, 64, rows, isa.PanelWidth)
 					}
 					best = min(best, float64(time.Since(start).Nanoseconds())/float64(times*rows))
 					start = time.Now()

@@ -18,7 +18,16 @@ var useAVX512 = &isa.UseAVX512
 func winogradInput2Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
 
 //go:noescape
+func winogradInput3Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
+
+//go:noescape
 func winogradInput4Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
+
+//go:noescape
+func winogradInputClosed2Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
+
+//go:noescape
+func winogradInputClosed3Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
 
 //go:noescape
 func winogradOutput2Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
@@ -27,10 +36,28 @@ func winogradOutput2Asm(y, res, m *float32, pos int, bias *float32, row, pixel, 
 func winogradOutput2AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
 //go:noescape
+func winogradOutput3Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+//go:noescape
+func winogradOutput3AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+//go:noescape
 func winogradOutput4Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
 //go:noescape
 func winogradOutput4AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+//go:noescape
+func winogradOutputClosed2Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+//go:noescape
+func winogradOutputClosed2AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+//go:noescape
+func winogradOutputClosed3Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+//go:noescape
+func winogradOutputClosed3AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
 //go:noescape
 func winogradOutputGradAsm(v *float32, pos int, rows **float32, pixel, width, n int, tmp *float32)
@@ -66,8 +93,27 @@ func winogradWeightGradAsm(dw *float32, tap int, u *float32, pos, n int, tmp *fl
 func winogradWeights2Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
 
 //go:noescape
+func winogradWeights3Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+
+//go:noescape
 func winogradWeights4Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+
+//go:noescape
+func winogradWeightsClosed2Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+
+//go:noescape
+func winogradWeightsClosed3Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
 
 func winogradWholeWeights2Asm(dst *float32, pos int, w *float32, tap, row, c int) { panic(noAssembly) }
 
+func winogradWholeWeights3Asm(dst *float32, pos int, w *float32, tap, row, c int) { panic(noAssembly) }
+
 func winogradWholeWeights4Asm(dst *float32, pos int, w *float32, tap, row, c int) { panic(noAssembly) }
+
+func winogradWholeWeightsClosed2Asm(dst *float32, pos int, w *float32, tap, row, c int) {
+	panic(noAssembly)
+}
+
+func winogradWholeWeightsClosed3Asm(dst *float32, pos int, w *float32, tap, row, c int) {
+	panic(noAssembly)
+}

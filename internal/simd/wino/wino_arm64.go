@@ -11,7 +11,16 @@ const noAssembly = "wino: this instruction set has no such kernel"
 func winogradInput2Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
 
 //go:noescape
+func winogradInput3Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
+
+//go:noescape
 func winogradInput4Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
+
+//go:noescape
+func winogradInputClosed2Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
+
+//go:noescape
+func winogradInputClosed3Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
 
 //go:noescape
 func winogradOutput2Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
@@ -20,10 +29,28 @@ func winogradOutput2Asm(y, res, m *float32, pos int, bias *float32, row, pixel, 
 func winogradOutput2AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
 //go:noescape
+func winogradOutput3Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+//go:noescape
+func winogradOutput3AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+//go:noescape
 func winogradOutput4Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
 //go:noescape
 func winogradOutput4AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+//go:noescape
+func winogradOutputClosed2Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+//go:noescape
+func winogradOutputClosed2AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+//go:noescape
+func winogradOutputClosed3Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+//go:noescape
+func winogradOutputClosed3AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
 //go:noescape
 func winogradOutputGradAsm(v *float32, pos int, rows **float32, pixel, width, n int, tmp *float32)
@@ -64,7 +91,19 @@ func winogradWeights2Asm(dst *float32, pos int, w *float32, tap int, row int, c 
 	panic(noAssembly)
 }
 
+func winogradWeights3Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64) {
+	panic(noAssembly)
+}
+
 func winogradWeights4Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64) {
+	panic(noAssembly)
+}
+
+func winogradWeightsClosed2Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64) {
+	panic(noAssembly)
+}
+
+func winogradWeightsClosed3Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64) {
 	panic(noAssembly)
 }
 
@@ -72,4 +111,13 @@ func winogradWeights4Asm(dst *float32, pos int, w *float32, tap int, row int, c 
 func winogradWholeWeights2Asm(dst *float32, pos int, w *float32, tap, row, c int)
 
 //go:noescape
+func winogradWholeWeights3Asm(dst *float32, pos int, w *float32, tap, row, c int)
+
+//go:noescape
 func winogradWholeWeights4Asm(dst *float32, pos int, w *float32, tap, row, c int)
+
+//go:noescape
+func winogradWholeWeightsClosed2Asm(dst *float32, pos int, w *float32, tap, row, c int)
+
+//go:noescape
+func winogradWholeWeightsClosed3Asm(dst *float32, pos int, w *float32, tap, row, c int)

@@ -1921,3 +1921,1903 @@ stored50:
 tail48:
 	VZEROUPPER
 	RET
+
+// func winogradInput3AVX2(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
+// Requires: AVX, FMA3
+TEXT ·winogradInput3AVX2(SB), NOSPLIT, $0-64
+	MOVQ v+0(FP), AX
+	MOVQ pos+8(FP), CX
+	MOVQ rows+16(FP), DX
+	MOVQ (DX), BX
+	MOVQ 8(DX), SI
+	MOVQ 16(DX), DI
+	MOVQ 24(DX), R8
+	MOVQ 32(DX), DX
+	MOVQ tmp+56(FP), R9
+	MOVQ n+48(FP), R10
+	XORQ R11, R11
+
+single55:
+	CMPQ         R10, $+8
+	JLT          tail56
+	MOVQ         R11, R12
+	SHLQ         $0x02, R12
+	CMPQ         left+32(FP), $0x00
+	JGT          outside58
+	CMPQ         right+40(FP), $0x00
+	JLE          outside58
+	VMOVUPS      (BX)(R12*1), Y0
+	VMOVUPS      (SI)(R12*1), Y1
+	VMOVUPS      (DI)(R12*1), Y2
+	VMOVUPS      (R8)(R12*1), Y3
+	VMOVUPS      (DX)(R12*1), Y4
+	VFNMADD231PS vec40000000<>+0(SB), Y3, Y4
+	VMOVAPS      Y3, Y5
+	VFNMADD231PS vec40000000<>+0(SB), Y2, Y5
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y3
+	VFNMADD231PS vec40000000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec40000000<>+0(SB), Y0, Y1
+	VFNMADD231PS vec3f100000<>+0(SB), Y2, Y4
+	VMOVAPS      Y5, Y0
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y0
+	VMOVAPS      Y5, Y1
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y1
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y5
+	VMOVUPS      Y0, (R9)
+	VMOVUPS      Y1, 160(R9)
+	VMOVUPS      Y5, 320(R9)
+	VMOVUPS      Y3, 480(R9)
+	VMOVUPS      Y4, 640(R9)
+	ADDQ         pixel+24(FP), R12
+	JMP          col59
+
+outside58:
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y0, 160(R9)
+	VMOVUPS Y0, 320(R9)
+	VMOVUPS Y0, 480(R9)
+	VMOVUPS Y0, 640(R9)
+
+col59:
+	CMPQ         left+32(FP), $0x01
+	JGT          outside60
+	CMPQ         right+40(FP), $0x01
+	JLE          outside60
+	VMOVUPS      (BX)(R12*1), Y0
+	VMOVUPS      (SI)(R12*1), Y1
+	VMOVUPS      (DI)(R12*1), Y2
+	VMOVUPS      (R8)(R12*1), Y3
+	VMOVUPS      (DX)(R12*1), Y4
+	VFNMADD231PS vec40000000<>+0(SB), Y3, Y4
+	VMOVAPS      Y3, Y5
+	VFNMADD231PS vec40000000<>+0(SB), Y2, Y5
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y3
+	VFNMADD231PS vec40000000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec40000000<>+0(SB), Y0, Y1
+	VFNMADD231PS vec3f100000<>+0(SB), Y2, Y4
+	VMOVAPS      Y5, Y0
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y0
+	VMOVAPS      Y5, Y1
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y1
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y5
+	VMOVUPS      Y0, 32(R9)
+	VMOVUPS      Y1, 192(R9)
+	VMOVUPS      Y5, 352(R9)
+	VMOVUPS      Y3, 512(R9)
+	VMOVUPS      Y4, 672(R9)
+	ADDQ         pixel+24(FP), R12
+	JMP          col61
+
+outside60:
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, 32(R9)
+	VMOVUPS Y0, 192(R9)
+	VMOVUPS Y0, 352(R9)
+	VMOVUPS Y0, 512(R9)
+	VMOVUPS Y0, 672(R9)
+
+col61:
+	CMPQ         left+32(FP), $0x02
+	JGT          outside62
+	CMPQ         right+40(FP), $0x02
+	JLE          outside62
+	VMOVUPS      (BX)(R12*1), Y0
+	VMOVUPS      (SI)(R12*1), Y1
+	VMOVUPS      (DI)(R12*1), Y2
+	VMOVUPS      (R8)(R12*1), Y3
+	VMOVUPS      (DX)(R12*1), Y4
+	VFNMADD231PS vec40000000<>+0(SB), Y3, Y4
+	VMOVAPS      Y3, Y5
+	VFNMADD231PS vec40000000<>+0(SB), Y2, Y5
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y3
+	VFNMADD231PS vec40000000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec40000000<>+0(SB), Y0, Y1
+	VFNMADD231PS vec3f100000<>+0(SB), Y2, Y4
+	VMOVAPS      Y5, Y0
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y0
+	VMOVAPS      Y5, Y1
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y1
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y5
+	VMOVUPS      Y0, 64(R9)
+	VMOVUPS      Y1, 224(R9)
+	VMOVUPS      Y5, 384(R9)
+	VMOVUPS      Y3, 544(R9)
+	VMOVUPS      Y4, 704(R9)
+	ADDQ         pixel+24(FP), R12
+	JMP          col63
+
+outside62:
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, 64(R9)
+	VMOVUPS Y0, 224(R9)
+	VMOVUPS Y0, 384(R9)
+	VMOVUPS Y0, 544(R9)
+	VMOVUPS Y0, 704(R9)
+
+col63:
+	CMPQ         left+32(FP), $0x03
+	JGT          outside64
+	CMPQ         right+40(FP), $0x03
+	JLE          outside64
+	VMOVUPS      (BX)(R12*1), Y0
+	VMOVUPS      (SI)(R12*1), Y1
+	VMOVUPS      (DI)(R12*1), Y2
+	VMOVUPS      (R8)(R12*1), Y3
+	VMOVUPS      (DX)(R12*1), Y4
+	VFNMADD231PS vec40000000<>+0(SB), Y3, Y4
+	VMOVAPS      Y3, Y5
+	VFNMADD231PS vec40000000<>+0(SB), Y2, Y5
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y3
+	VFNMADD231PS vec40000000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec40000000<>+0(SB), Y0, Y1
+	VFNMADD231PS vec3f100000<>+0(SB), Y2, Y4
+	VMOVAPS      Y5, Y0
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y0
+	VMOVAPS      Y5, Y1
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y1
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y5
+	VMOVUPS      Y0, 96(R9)
+	VMOVUPS      Y1, 256(R9)
+	VMOVUPS      Y5, 416(R9)
+	VMOVUPS      Y3, 576(R9)
+	VMOVUPS      Y4, 736(R9)
+	ADDQ         pixel+24(FP), R12
+	JMP          col65
+
+outside64:
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, 96(R9)
+	VMOVUPS Y0, 256(R9)
+	VMOVUPS Y0, 416(R9)
+	VMOVUPS Y0, 576(R9)
+	VMOVUPS Y0, 736(R9)
+
+col65:
+	CMPQ         left+32(FP), $0x04
+	JGT          outside66
+	CMPQ         right+40(FP), $0x04
+	JLE          outside66
+	VMOVUPS      (BX)(R12*1), Y0
+	VMOVUPS      (SI)(R12*1), Y1
+	VMOVUPS      (DI)(R12*1), Y2
+	VMOVUPS      (R8)(R12*1), Y3
+	VMOVUPS      (DX)(R12*1), Y4
+	VFNMADD231PS vec40000000<>+0(SB), Y3, Y4
+	VMOVAPS      Y3, Y5
+	VFNMADD231PS vec40000000<>+0(SB), Y2, Y5
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y3
+	VFNMADD231PS vec40000000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec40000000<>+0(SB), Y0, Y1
+	VFNMADD231PS vec3f100000<>+0(SB), Y2, Y4
+	VMOVAPS      Y5, Y0
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y0
+	VMOVAPS      Y5, Y1
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y1
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y5
+	VMOVUPS      Y0, 128(R9)
+	VMOVUPS      Y1, 288(R9)
+	VMOVUPS      Y5, 448(R9)
+	VMOVUPS      Y3, 608(R9)
+	VMOVUPS      Y4, 768(R9)
+	ADDQ         pixel+24(FP), R12
+	JMP          col67
+
+outside66:
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, 128(R9)
+	VMOVUPS Y0, 288(R9)
+	VMOVUPS Y0, 448(R9)
+	VMOVUPS Y0, 608(R9)
+	VMOVUPS Y0, 768(R9)
+
+col67:
+	LEAQ         (AX)(R11*4), R12
+	VMOVUPS      (R9), Y0
+	VMOVUPS      32(R9), Y1
+	VMOVUPS      64(R9), Y2
+	VMOVUPS      96(R9), Y3
+	VMOVUPS      128(R9), Y4
+	VFNMADD231PS vec40000000<>+0(SB), Y3, Y4
+	VMOVAPS      Y3, Y5
+	VFNMADD231PS vec40000000<>+0(SB), Y2, Y5
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y3
+	VFNMADD231PS vec40000000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec40000000<>+0(SB), Y0, Y1
+	VFNMADD231PS vec3f100000<>+0(SB), Y2, Y4
+	VMOVAPS      Y5, Y0
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y0
+	VMOVAPS      Y5, Y1
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y1
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y5
+	VMOVUPS      Y0, (R12)
+	VMOVUPS      Y1, (R12)(CX*1)
+	VMOVUPS      Y5, (R12)(CX*2)
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	VMOVUPS      Y3, (R12)
+	VMOVUPS      Y4, (R12)(CX*1)
+	VMOVUPS      160(R9), Y0
+	VMOVUPS      192(R9), Y1
+	VMOVUPS      224(R9), Y2
+	VMOVUPS      256(R9), Y3
+	VMOVUPS      288(R9), Y4
+	VFNMADD231PS vec40000000<>+0(SB), Y3, Y4
+	VMOVAPS      Y3, Y5
+	VFNMADD231PS vec40000000<>+0(SB), Y2, Y5
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y3
+	VFNMADD231PS vec40000000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec40000000<>+0(SB), Y0, Y1
+	VFNMADD231PS vec3f100000<>+0(SB), Y2, Y4
+	VMOVAPS      Y5, Y0
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y0
+	VMOVAPS      Y5, Y1
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y1
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y5
+	VMOVUPS      Y0, (R12)(CX*2)
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	VMOVUPS      Y1, (R12)
+	VMOVUPS      Y5, (R12)(CX*1)
+	VMOVUPS      Y3, (R12)(CX*2)
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	VMOVUPS      Y4, (R12)
+	VMOVUPS      320(R9), Y0
+	VMOVUPS      352(R9), Y1
+	VMOVUPS      384(R9), Y2
+	VMOVUPS      416(R9), Y3
+	VMOVUPS      448(R9), Y4
+	VFNMADD231PS vec40000000<>+0(SB), Y3, Y4
+	VMOVAPS      Y3, Y5
+	VFNMADD231PS vec40000000<>+0(SB), Y2, Y5
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y3
+	VFNMADD231PS vec40000000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec40000000<>+0(SB), Y0, Y1
+	VFNMADD231PS vec3f100000<>+0(SB), Y2, Y4
+	VMOVAPS      Y5, Y0
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y0
+	VMOVAPS      Y5, Y1
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y1
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y5
+	VMOVUPS      Y0, (R12)(CX*1)
+	VMOVUPS      Y1, (R12)(CX*2)
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	VMOVUPS      Y5, (R12)
+	VMOVUPS      Y3, (R12)(CX*1)
+	VMOVUPS      Y4, (R12)(CX*2)
+	VMOVUPS      480(R9), Y0
+	VMOVUPS      512(R9), Y1
+	VMOVUPS      544(R9), Y2
+	VMOVUPS      576(R9), Y3
+	VMOVUPS      608(R9), Y4
+	VFNMADD231PS vec40000000<>+0(SB), Y3, Y4
+	VMOVAPS      Y3, Y5
+	VFNMADD231PS vec40000000<>+0(SB), Y2, Y5
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y3
+	VFNMADD231PS vec40000000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec40000000<>+0(SB), Y0, Y1
+	VFNMADD231PS vec3f100000<>+0(SB), Y2, Y4
+	VMOVAPS      Y5, Y0
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y0
+	VMOVAPS      Y5, Y1
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y1
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y5
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	VMOVUPS      Y0, (R12)
+	VMOVUPS      Y1, (R12)(CX*1)
+	VMOVUPS      Y5, (R12)(CX*2)
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	VMOVUPS      Y3, (R12)
+	VMOVUPS      Y4, (R12)(CX*1)
+	VMOVUPS      640(R9), Y0
+	VMOVUPS      672(R9), Y1
+	VMOVUPS      704(R9), Y2
+	VMOVUPS      736(R9), Y3
+	VMOVUPS      768(R9), Y4
+	VFNMADD231PS vec40000000<>+0(SB), Y3, Y4
+	VMOVAPS      Y3, Y5
+	VFNMADD231PS vec40000000<>+0(SB), Y2, Y5
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y3
+	VFNMADD231PS vec40000000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec40000000<>+0(SB), Y0, Y1
+	VFNMADD231PS vec3f100000<>+0(SB), Y2, Y4
+	VMOVAPS      Y5, Y0
+	VFNMADD231PS vec3f100000<>+0(SB), Y1, Y0
+	VMOVAPS      Y5, Y1
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y1
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y5
+	VMOVUPS      Y0, (R12)(CX*2)
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	VMOVUPS      Y1, (R12)
+	VMOVUPS      Y5, (R12)(CX*1)
+	VMOVUPS      Y3, (R12)(CX*2)
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	ADDQ         CX, R12
+	VMOVUPS      Y4, (R12)
+	ADDQ         $+8, R11
+	SUBQ         $+8, R10
+	JMP          single55
+
+tail56:
+	VZEROUPPER
+	RET
+
+DATA vec3f400000<>+0(SB)/4, $0x3f400000
+DATA vec3f400000<>+4(SB)/4, $0x3f400000
+DATA vec3f400000<>+8(SB)/4, $0x3f400000
+DATA vec3f400000<>+12(SB)/4, $0x3f400000
+DATA vec3f400000<>+16(SB)/4, $0x3f400000
+DATA vec3f400000<>+20(SB)/4, $0x3f400000
+DATA vec3f400000<>+24(SB)/4, $0x3f400000
+DATA vec3f400000<>+28(SB)/4, $0x3f400000
+GLOBL vec3f400000<>(SB), RODATA|NOPTR, $32
+
+DATA vec40000000<>+0(SB)/4, $0x40000000
+DATA vec40000000<>+4(SB)/4, $0x40000000
+DATA vec40000000<>+8(SB)/4, $0x40000000
+DATA vec40000000<>+12(SB)/4, $0x40000000
+DATA vec40000000<>+16(SB)/4, $0x40000000
+DATA vec40000000<>+20(SB)/4, $0x40000000
+DATA vec40000000<>+24(SB)/4, $0x40000000
+DATA vec40000000<>+28(SB)/4, $0x40000000
+GLOBL vec40000000<>(SB), RODATA|NOPTR, $32
+
+DATA vec3f100000<>+0(SB)/4, $0x3f100000
+DATA vec3f100000<>+4(SB)/4, $0x3f100000
+DATA vec3f100000<>+8(SB)/4, $0x3f100000
+DATA vec3f100000<>+12(SB)/4, $0x3f100000
+DATA vec3f100000<>+16(SB)/4, $0x3f100000
+DATA vec3f100000<>+20(SB)/4, $0x3f100000
+DATA vec3f100000<>+24(SB)/4, $0x3f100000
+DATA vec3f100000<>+28(SB)/4, $0x3f100000
+GLOBL vec3f100000<>(SB), RODATA|NOPTR, $32
+
+// func winogradOutput3AVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+// Requires: AVX, FMA3
+TEXT ·winogradOutput3AVX2(SB), NOSPLIT, $0-96
+	MOVQ         y+0(FP), AX
+	MOVQ         m+16(FP), CX
+	MOVQ         pos+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	VBROADCASTSS lo+80(FP), Y0
+	VBROADCASTSS hi+84(FP), Y1
+	MOVQ         row+40(FP), SI
+	MOVQ         pixel+48(FP), DI
+	MOVQ         tmp+88(FP), R8
+	MOVQ         n+72(FP), R9
+	XORQ         R10, R10
+
+single68:
+	CMPQ        R9, $+8
+	JLT         tail69
+	LEAQ        (CX)(R10*4), R11
+	LEAQ        (DX)(DX*2), R12
+	LEAQ        (DX)(DX*4), R12
+	MOVQ        R11, R13
+	VMOVUPS     (R13), Y2
+	VMOVUPS     (R13)(R12*1), Y3
+	VMOVUPS     (R13)(R12*2), Y4
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	VMOVUPS     (R13), Y5
+	VMOVUPS     (R13)(R12*1), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y5, Y7, Y4
+	VADDPS      Y4, Y2, Y2
+	VMULPS      vec3f400000<>+0(SB), Y3, Y3
+	VFMADD231PS vec40000000<>+0(SB), Y5, Y3
+	VFMADD231PS vec3f100000<>+0(SB), Y7, Y6
+	VFMADD231PS vec40800000<>+0(SB), Y5, Y6
+	VMOVUPS     Y2, (R8)
+	VMOVUPS     Y3, 160(R8)
+	VMOVUPS     Y6, 320(R8)
+	ADDQ        DX, R11
+	MOVQ        R11, R13
+	VMOVUPS     (R13), Y2
+	VMOVUPS     (R13)(R12*1), Y3
+	VMOVUPS     (R13)(R12*2), Y4
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	VMOVUPS     (R13), Y5
+	VMOVUPS     (R13)(R12*1), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y5, Y7, Y4
+	VADDPS      Y4, Y2, Y2
+	VMULPS      vec3f400000<>+0(SB), Y3, Y3
+	VFMADD231PS vec40000000<>+0(SB), Y5, Y3
+	VFMADD231PS vec3f100000<>+0(SB), Y7, Y6
+	VFMADD231PS vec40800000<>+0(SB), Y5, Y6
+	VMOVUPS     Y2, 32(R8)
+	VMOVUPS     Y3, 192(R8)
+	VMOVUPS     Y6, 352(R8)
+	ADDQ        DX, R11
+	MOVQ        R11, R13
+	VMOVUPS     (R13), Y2
+	VMOVUPS     (R13)(R12*1), Y3
+	VMOVUPS     (R13)(R12*2), Y4
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	VMOVUPS     (R13), Y5
+	VMOVUPS     (R13)(R12*1), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y5, Y7, Y4
+	VADDPS      Y4, Y2, Y2
+	VMULPS      vec3f400000<>+0(SB), Y3, Y3
+	VFMADD231PS vec40000000<>+0(SB), Y5, Y3
+	VFMADD231PS vec3f100000<>+0(SB), Y7, Y6
+	VFMADD231PS vec40800000<>+0(SB), Y5, Y6
+	VMOVUPS     Y2, 64(R8)
+	VMOVUPS     Y3, 224(R8)
+	VMOVUPS     Y6, 384(R8)
+	ADDQ        DX, R11
+	MOVQ        R11, R13
+	VMOVUPS     (R13), Y2
+	VMOVUPS     (R13)(R12*1), Y3
+	VMOVUPS     (R13)(R12*2), Y4
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	VMOVUPS     (R13), Y5
+	VMOVUPS     (R13)(R12*1), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y5, Y7, Y4
+	VADDPS      Y4, Y2, Y2
+	VMULPS      vec3f400000<>+0(SB), Y3, Y3
+	VFMADD231PS vec40000000<>+0(SB), Y5, Y3
+	VFMADD231PS vec3f100000<>+0(SB), Y7, Y6
+	VFMADD231PS vec40800000<>+0(SB), Y5, Y6
+	VMOVUPS     Y2, 96(R8)
+	VMOVUPS     Y3, 256(R8)
+	VMOVUPS     Y6, 416(R8)
+	ADDQ        DX, R11
+	MOVQ        R11, R13
+	VMOVUPS     (R13), Y2
+	VMOVUPS     (R13)(R12*1), Y3
+	VMOVUPS     (R13)(R12*2), Y4
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	VMOVUPS     (R13), Y5
+	VMOVUPS     (R13)(R12*1), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y5, Y7, Y4
+	VADDPS      Y4, Y2, Y2
+	VMULPS      vec3f400000<>+0(SB), Y3, Y3
+	VFMADD231PS vec40000000<>+0(SB), Y5, Y3
+	VFMADD231PS vec3f100000<>+0(SB), Y7, Y6
+	VFMADD231PS vec40800000<>+0(SB), Y5, Y6
+	VMOVUPS     Y2, 128(R8)
+	VMOVUPS     Y3, 288(R8)
+	VMOVUPS     Y6, 448(R8)
+	ADDQ        DX, R11
+	VMOVUPS     (BX)(R10*4), Y2
+	MOVQ        R10, R11
+	SHLQ        $0x02, R11
+	CMPQ        height+56(FP), $0x00
+	JLE         stored71
+	MOVQ        R11, R12
+	VMOVUPS     (R8), Y3
+	VMOVUPS     32(R8), Y4
+	VMOVUPS     64(R8), Y5
+	VMOVUPS     96(R8), Y6
+	VMOVUPS     128(R8), Y7
+	VADDPS      Y5, Y4, Y8
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y6, Y8, Y5
+	VADDPS      Y5, Y3, Y3
+	VMULPS      vec3f400000<>+0(SB), Y4, Y4
+	VFMADD231PS vec40000000<>+0(SB), Y6, Y4
+	VFMADD231PS vec3f100000<>+0(SB), Y8, Y7
+	VFMADD231PS vec40800000<>+0(SB), Y6, Y7
+	VADDPS      Y2, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R12*1)
+	ADDQ        DI, R12
+	CMPQ        width+64(FP), $0x01
+	JLE         next72
+	VADDPS      Y2, Y4, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R12*1)
+	ADDQ        DI, R12
+	CMPQ        width+64(FP), $0x02
+	JLE         next72
+	VADDPS      Y2, Y7, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R12*1)
+	ADDQ        DI, R12
+
+next72:
+	ADDQ        SI, R11
+	CMPQ        height+56(FP), $0x01
+	JLE         stored71
+	MOVQ        R11, R12
+	VMOVUPS     160(R8), Y3
+	VMOVUPS     192(R8), Y4
+	VMOVUPS     224(R8), Y5
+	VMOVUPS     256(R8), Y6
+	VMOVUPS     288(R8), Y7
+	VADDPS      Y5, Y4, Y8
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y6, Y8, Y5
+	VADDPS      Y5, Y3, Y3
+	VMULPS      vec3f400000<>+0(SB), Y4, Y4
+	VFMADD231PS vec40000000<>+0(SB), Y6, Y4
+	VFMADD231PS vec3f100000<>+0(SB), Y8, Y7
+	VFMADD231PS vec40800000<>+0(SB), Y6, Y7
+	VADDPS      Y2, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R12*1)
+	ADDQ        DI, R12
+	CMPQ        width+64(FP), $0x01
+	JLE         next73
+	VADDPS      Y2, Y4, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R12*1)
+	ADDQ        DI, R12
+	CMPQ        width+64(FP), $0x02
+	JLE         next73
+	VADDPS      Y2, Y7, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R12*1)
+	ADDQ        DI, R12
+
+next73:
+	ADDQ        SI, R11
+	CMPQ        height+56(FP), $0x02
+	JLE         stored71
+	MOVQ        R11, R12
+	VMOVUPS     320(R8), Y3
+	VMOVUPS     352(R8), Y4
+	VMOVUPS     384(R8), Y5
+	VMOVUPS     416(R8), Y6
+	VMOVUPS     448(R8), Y7
+	VADDPS      Y5, Y4, Y8
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y6, Y8, Y5
+	VADDPS      Y5, Y3, Y3
+	VMULPS      vec3f400000<>+0(SB), Y4, Y4
+	VFMADD231PS vec40000000<>+0(SB), Y6, Y4
+	VFMADD231PS vec3f100000<>+0(SB), Y8, Y7
+	VFMADD231PS vec40800000<>+0(SB), Y6, Y7
+	VADDPS      Y2, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R12*1)
+	ADDQ        DI, R12
+	CMPQ        width+64(FP), $0x01
+	JLE         next74
+	VADDPS      Y2, Y4, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R12*1)
+	ADDQ        DI, R12
+	CMPQ        width+64(FP), $0x02
+	JLE         next74
+	VADDPS      Y2, Y7, Y2
+	VMAXPS      Y2, Y0, Y2
+	VMINPS      Y2, Y1, Y2
+	VMOVUPS     Y2, (AX)(R12*1)
+	ADDQ        DI, R12
+
+next74:
+	ADDQ SI, R11
+
+stored71:
+	ADDQ $+8, R10
+	SUBQ $+8, R9
+	JMP  single68
+
+tail69:
+	VZEROUPPER
+	RET
+
+DATA vec40800000<>+0(SB)/4, $0x40800000
+DATA vec40800000<>+4(SB)/4, $0x40800000
+DATA vec40800000<>+8(SB)/4, $0x40800000
+DATA vec40800000<>+12(SB)/4, $0x40800000
+DATA vec40800000<>+16(SB)/4, $0x40800000
+DATA vec40800000<>+20(SB)/4, $0x40800000
+DATA vec40800000<>+24(SB)/4, $0x40800000
+DATA vec40800000<>+28(SB)/4, $0x40800000
+GLOBL vec40800000<>(SB), RODATA|NOPTR, $32
+
+// func winogradOutput3AddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+// Requires: AVX, FMA3
+TEXT ·winogradOutput3AddAVX2(SB), NOSPLIT, $0-96
+	MOVQ         y+0(FP), AX
+	MOVQ         m+16(FP), CX
+	MOVQ         pos+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	MOVQ         res+8(FP), SI
+	VBROADCASTSS lo+80(FP), Y0
+	VBROADCASTSS hi+84(FP), Y1
+	MOVQ         row+40(FP), DI
+	MOVQ         pixel+48(FP), R8
+	MOVQ         tmp+88(FP), R9
+	MOVQ         n+72(FP), R10
+	XORQ         R11, R11
+
+single75:
+	CMPQ        R10, $+8
+	JLT         tail76
+	LEAQ        (CX)(R11*4), R12
+	LEAQ        (DX)(DX*2), R13
+	LEAQ        (DX)(DX*4), R13
+	MOVQ        R12, R14
+	VMOVUPS     (R14), Y2
+	VMOVUPS     (R14)(R13*1), Y3
+	VMOVUPS     (R14)(R13*2), Y4
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	VMOVUPS     (R14), Y5
+	VMOVUPS     (R14)(R13*1), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y5, Y7, Y4
+	VADDPS      Y4, Y2, Y2
+	VMULPS      vec3f400000<>+0(SB), Y3, Y3
+	VFMADD231PS vec40000000<>+0(SB), Y5, Y3
+	VFMADD231PS vec3f100000<>+0(SB), Y7, Y6
+	VFMADD231PS vec40800000<>+0(SB), Y5, Y6
+	VMOVUPS     Y2, (R9)
+	VMOVUPS     Y3, 160(R9)
+	VMOVUPS     Y6, 320(R9)
+	ADDQ        DX, R12
+	MOVQ        R12, R14
+	VMOVUPS     (R14), Y2
+	VMOVUPS     (R14)(R13*1), Y3
+	VMOVUPS     (R14)(R13*2), Y4
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	VMOVUPS     (R14), Y5
+	VMOVUPS     (R14)(R13*1), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y5, Y7, Y4
+	VADDPS      Y4, Y2, Y2
+	VMULPS      vec3f400000<>+0(SB), Y3, Y3
+	VFMADD231PS vec40000000<>+0(SB), Y5, Y3
+	VFMADD231PS vec3f100000<>+0(SB), Y7, Y6
+	VFMADD231PS vec40800000<>+0(SB), Y5, Y6
+	VMOVUPS     Y2, 32(R9)
+	VMOVUPS     Y3, 192(R9)
+	VMOVUPS     Y6, 352(R9)
+	ADDQ        DX, R12
+	MOVQ        R12, R14
+	VMOVUPS     (R14), Y2
+	VMOVUPS     (R14)(R13*1), Y3
+	VMOVUPS     (R14)(R13*2), Y4
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	VMOVUPS     (R14), Y5
+	VMOVUPS     (R14)(R13*1), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y5, Y7, Y4
+	VADDPS      Y4, Y2, Y2
+	VMULPS      vec3f400000<>+0(SB), Y3, Y3
+	VFMADD231PS vec40000000<>+0(SB), Y5, Y3
+	VFMADD231PS vec3f100000<>+0(SB), Y7, Y6
+	VFMADD231PS vec40800000<>+0(SB), Y5, Y6
+	VMOVUPS     Y2, 64(R9)
+	VMOVUPS     Y3, 224(R9)
+	VMOVUPS     Y6, 384(R9)
+	ADDQ        DX, R12
+	MOVQ        R12, R14
+	VMOVUPS     (R14), Y2
+	VMOVUPS     (R14)(R13*1), Y3
+	VMOVUPS     (R14)(R13*2), Y4
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	VMOVUPS     (R14), Y5
+	VMOVUPS     (R14)(R13*1), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y5, Y7, Y4
+	VADDPS      Y4, Y2, Y2
+	VMULPS      vec3f400000<>+0(SB), Y3, Y3
+	VFMADD231PS vec40000000<>+0(SB), Y5, Y3
+	VFMADD231PS vec3f100000<>+0(SB), Y7, Y6
+	VFMADD231PS vec40800000<>+0(SB), Y5, Y6
+	VMOVUPS     Y2, 96(R9)
+	VMOVUPS     Y3, 256(R9)
+	VMOVUPS     Y6, 416(R9)
+	ADDQ        DX, R12
+	MOVQ        R12, R14
+	VMOVUPS     (R14), Y2
+	VMOVUPS     (R14)(R13*1), Y3
+	VMOVUPS     (R14)(R13*2), Y4
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	VMOVUPS     (R14), Y5
+	VMOVUPS     (R14)(R13*1), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y5, Y7, Y4
+	VADDPS      Y4, Y2, Y2
+	VMULPS      vec3f400000<>+0(SB), Y3, Y3
+	VFMADD231PS vec40000000<>+0(SB), Y5, Y3
+	VFMADD231PS vec3f100000<>+0(SB), Y7, Y6
+	VFMADD231PS vec40800000<>+0(SB), Y5, Y6
+	VMOVUPS     Y2, 128(R9)
+	VMOVUPS     Y3, 288(R9)
+	VMOVUPS     Y6, 448(R9)
+	ADDQ        DX, R12
+	VMOVUPS     (BX)(R11*4), Y2
+	MOVQ        R11, R12
+	SHLQ        $0x02, R12
+	CMPQ        height+56(FP), $0x00
+	JLE         stored78
+	MOVQ        R12, R13
+	VMOVUPS     (R9), Y3
+	VMOVUPS     32(R9), Y4
+	VMOVUPS     64(R9), Y5
+	VMOVUPS     96(R9), Y6
+	VMOVUPS     128(R9), Y7
+	VADDPS      Y5, Y4, Y8
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y6, Y8, Y5
+	VADDPS      Y5, Y3, Y3
+	VMULPS      vec3f400000<>+0(SB), Y4, Y4
+	VFMADD231PS vec40000000<>+0(SB), Y6, Y4
+	VFMADD231PS vec3f100000<>+0(SB), Y8, Y7
+	VFMADD231PS vec40800000<>+0(SB), Y6, Y7
+	VADDPS      Y2, Y3, Y3
+	VMOVUPS     (SI)(R13*1), Y5
+	VADDPS      Y5, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R13*1)
+	ADDQ        R8, R13
+	CMPQ        width+64(FP), $0x01
+	JLE         next79
+	VADDPS      Y2, Y4, Y3
+	VMOVUPS     (SI)(R13*1), Y4
+	VADDPS      Y4, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R13*1)
+	ADDQ        R8, R13
+	CMPQ        width+64(FP), $0x02
+	JLE         next79
+	VADDPS      Y2, Y7, Y3
+	VMOVUPS     (SI)(R13*1), Y4
+	VADDPS      Y4, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R13*1)
+	ADDQ        R8, R13
+
+next79:
+	ADDQ        DI, R12
+	CMPQ        height+56(FP), $0x01
+	JLE         stored78
+	MOVQ        R12, R13
+	VMOVUPS     160(R9), Y3
+	VMOVUPS     192(R9), Y4
+	VMOVUPS     224(R9), Y5
+	VMOVUPS     256(R9), Y6
+	VMOVUPS     288(R9), Y7
+	VADDPS      Y5, Y4, Y8
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y6, Y8, Y5
+	VADDPS      Y5, Y3, Y3
+	VMULPS      vec3f400000<>+0(SB), Y4, Y4
+	VFMADD231PS vec40000000<>+0(SB), Y6, Y4
+	VFMADD231PS vec3f100000<>+0(SB), Y8, Y7
+	VFMADD231PS vec40800000<>+0(SB), Y6, Y7
+	VADDPS      Y2, Y3, Y3
+	VMOVUPS     (SI)(R13*1), Y5
+	VADDPS      Y5, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R13*1)
+	ADDQ        R8, R13
+	CMPQ        width+64(FP), $0x01
+	JLE         next80
+	VADDPS      Y2, Y4, Y3
+	VMOVUPS     (SI)(R13*1), Y4
+	VADDPS      Y4, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R13*1)
+	ADDQ        R8, R13
+	CMPQ        width+64(FP), $0x02
+	JLE         next80
+	VADDPS      Y2, Y7, Y3
+	VMOVUPS     (SI)(R13*1), Y4
+	VADDPS      Y4, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R13*1)
+	ADDQ        R8, R13
+
+next80:
+	ADDQ        DI, R12
+	CMPQ        height+56(FP), $0x02
+	JLE         stored78
+	MOVQ        R12, R13
+	VMOVUPS     320(R9), Y3
+	VMOVUPS     352(R9), Y4
+	VMOVUPS     384(R9), Y5
+	VMOVUPS     416(R9), Y6
+	VMOVUPS     448(R9), Y7
+	VADDPS      Y5, Y4, Y8
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y6, Y8, Y5
+	VADDPS      Y5, Y3, Y3
+	VMULPS      vec3f400000<>+0(SB), Y4, Y4
+	VFMADD231PS vec40000000<>+0(SB), Y6, Y4
+	VFMADD231PS vec3f100000<>+0(SB), Y8, Y7
+	VFMADD231PS vec40800000<>+0(SB), Y6, Y7
+	VADDPS      Y2, Y3, Y3
+	VMOVUPS     (SI)(R13*1), Y5
+	VADDPS      Y5, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R13*1)
+	ADDQ        R8, R13
+	CMPQ        width+64(FP), $0x01
+	JLE         next81
+	VADDPS      Y2, Y4, Y3
+	VMOVUPS     (SI)(R13*1), Y4
+	VADDPS      Y4, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R13*1)
+	ADDQ        R8, R13
+	CMPQ        width+64(FP), $0x02
+	JLE         next81
+	VADDPS      Y2, Y7, Y2
+	VMOVUPS     (SI)(R13*1), Y3
+	VADDPS      Y3, Y2, Y2
+	VMAXPS      Y2, Y0, Y2
+	VMINPS      Y2, Y1, Y2
+	VMOVUPS     Y2, (AX)(R13*1)
+	ADDQ        R8, R13
+
+next81:
+	ADDQ DI, R12
+
+stored78:
+	ADDQ $+8, R11
+	SUBQ $+8, R10
+	JMP  single75
+
+tail76:
+	VZEROUPPER
+	RET
+
+// func winogradInputClosed2AVX2(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
+// Requires: AVX
+TEXT ·winogradInputClosed2AVX2(SB), NOSPLIT, $0-64
+	MOVQ v+0(FP), AX
+	MOVQ pos+8(FP), CX
+	MOVQ rows+16(FP), DX
+	MOVQ (DX), BX
+	MOVQ 8(DX), DX
+	MOVQ tmp+56(FP), SI
+	MOVQ n+48(FP), DI
+	XORQ R8, R8
+
+single82:
+	CMPQ    DI, $+8
+	JLT     tail83
+	MOVQ    R8, R9
+	SHLQ    $0x02, R9
+	CMPQ    left+32(FP), $0x00
+	JGT     outside85
+	CMPQ    right+40(FP), $0x00
+	JLE     outside85
+	VMOVUPS (BX)(R9*1), Y0
+	VMOVUPS (DX)(R9*1), Y1
+	VADDPS  Y1, Y0, Y2
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y2, 64(SI)
+	VMOVUPS Y1, 128(SI)
+	ADDQ    pixel+24(FP), R9
+	JMP     col86
+
+outside85:
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y0, 64(SI)
+	VMOVUPS Y0, 128(SI)
+
+col86:
+	CMPQ    left+32(FP), $0x01
+	JGT     outside87
+	CMPQ    right+40(FP), $0x01
+	JLE     outside87
+	VMOVUPS (BX)(R9*1), Y0
+	VMOVUPS (DX)(R9*1), Y1
+	VADDPS  Y1, Y0, Y2
+	VMOVUPS Y0, 32(SI)
+	VMOVUPS Y2, 96(SI)
+	VMOVUPS Y1, 160(SI)
+	ADDQ    pixel+24(FP), R9
+	JMP     col88
+
+outside87:
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, 32(SI)
+	VMOVUPS Y0, 96(SI)
+	VMOVUPS Y0, 160(SI)
+
+col88:
+	LEAQ    (AX)(R8*4), R9
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	VADDPS  Y1, Y0, Y2
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y2, (R9)(CX*1)
+	VMOVUPS Y1, (R9)(CX*2)
+	VMOVUPS 64(SI), Y0
+	VMOVUPS 96(SI), Y1
+	VADDPS  Y1, Y0, Y2
+	ADDQ    CX, R9
+	ADDQ    CX, R9
+	ADDQ    CX, R9
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y2, (R9)(CX*1)
+	VMOVUPS Y1, (R9)(CX*2)
+	VMOVUPS 128(SI), Y0
+	VMOVUPS 160(SI), Y1
+	VADDPS  Y1, Y0, Y2
+	ADDQ    CX, R9
+	ADDQ    CX, R9
+	ADDQ    CX, R9
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y2, (R9)(CX*1)
+	VMOVUPS Y1, (R9)(CX*2)
+	ADDQ    $+8, R8
+	SUBQ    $+8, DI
+	JMP     single82
+
+tail83:
+	VZEROUPPER
+	RET
+
+// func winogradOutputClosed2AVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+// Requires: AVX
+TEXT ·winogradOutputClosed2AVX2(SB), NOSPLIT, $0-96
+	MOVQ         y+0(FP), AX
+	MOVQ         m+16(FP), CX
+	MOVQ         pos+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	VBROADCASTSS lo+80(FP), Y0
+	VBROADCASTSS hi+84(FP), Y1
+	MOVQ         row+40(FP), SI
+	MOVQ         pixel+48(FP), DI
+	MOVQ         tmp+88(FP), R8
+	MOVQ         n+72(FP), R9
+	XORQ         R10, R10
+
+single89:
+	CMPQ    R9, $+8
+	JLT     tail90
+	LEAQ    (CX)(R10*4), R11
+	LEAQ    (DX)(DX*2), R12
+	MOVQ    R11, R13
+	VMOVUPS (R13), Y2
+	VMOVUPS (R13)(R12*1), Y3
+	VMOVUPS (R13)(R12*2), Y4
+	VADDPS  Y4, Y3, Y4
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y4, (R8)
+	VMOVUPS Y2, 96(R8)
+	ADDQ    DX, R11
+	MOVQ    R11, R13
+	VMOVUPS (R13), Y2
+	VMOVUPS (R13)(R12*1), Y3
+	VMOVUPS (R13)(R12*2), Y4
+	VADDPS  Y4, Y3, Y4
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y4, 32(R8)
+	VMOVUPS Y2, 128(R8)
+	ADDQ    DX, R11
+	MOVQ    R11, R13
+	VMOVUPS (R13), Y2
+	VMOVUPS (R13)(R12*1), Y3
+	VMOVUPS (R13)(R12*2), Y4
+	VADDPS  Y4, Y3, Y4
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y4, 64(R8)
+	VMOVUPS Y2, 160(R8)
+	ADDQ    DX, R11
+	VMOVUPS (BX)(R10*4), Y2
+	MOVQ    R10, R11
+	SHLQ    $0x02, R11
+	CMPQ    height+56(FP), $0x00
+	JLE     stored92
+	MOVQ    R11, R12
+	VMOVUPS (R8), Y3
+	VMOVUPS 32(R8), Y4
+	VMOVUPS 64(R8), Y5
+	VADDPS  Y5, Y4, Y5
+	VADDPS  Y4, Y3, Y3
+	VADDPS  Y2, Y5, Y4
+	VMAXPS  Y4, Y0, Y4
+	VMINPS  Y4, Y1, Y4
+	VMOVUPS Y4, (AX)(R12*1)
+	ADDQ    DI, R12
+	CMPQ    width+64(FP), $0x01
+	JLE     next93
+	VADDPS  Y2, Y3, Y3
+	VMAXPS  Y3, Y0, Y3
+	VMINPS  Y3, Y1, Y3
+	VMOVUPS Y3, (AX)(R12*1)
+	ADDQ    DI, R12
+
+next93:
+	ADDQ    SI, R11
+	CMPQ    height+56(FP), $0x01
+	JLE     stored92
+	MOVQ    R11, R12
+	VMOVUPS 96(R8), Y3
+	VMOVUPS 128(R8), Y4
+	VMOVUPS 160(R8), Y5
+	VADDPS  Y5, Y4, Y5
+	VADDPS  Y4, Y3, Y3
+	VADDPS  Y2, Y5, Y4
+	VMAXPS  Y4, Y0, Y4
+	VMINPS  Y4, Y1, Y4
+	VMOVUPS Y4, (AX)(R12*1)
+	ADDQ    DI, R12
+	CMPQ    width+64(FP), $0x01
+	JLE     next94
+	VADDPS  Y2, Y3, Y2
+	VMAXPS  Y2, Y0, Y2
+	VMINPS  Y2, Y1, Y2
+	VMOVUPS Y2, (AX)(R12*1)
+	ADDQ    DI, R12
+
+next94:
+	ADDQ SI, R11
+
+stored92:
+	ADDQ $+8, R10
+	SUBQ $+8, R9
+	JMP  single89
+
+tail90:
+	VZEROUPPER
+	RET
+
+// func winogradOutputClosed2AddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+// Requires: AVX
+TEXT ·winogradOutputClosed2AddAVX2(SB), NOSPLIT, $0-96
+	MOVQ         y+0(FP), AX
+	MOVQ         m+16(FP), CX
+	MOVQ         pos+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	MOVQ         res+8(FP), SI
+	VBROADCASTSS lo+80(FP), Y0
+	VBROADCASTSS hi+84(FP), Y1
+	MOVQ         row+40(FP), DI
+	MOVQ         pixel+48(FP), R8
+	MOVQ         tmp+88(FP), R9
+	MOVQ         n+72(FP), R10
+	XORQ         R11, R11
+
+single95:
+	CMPQ    R10, $+8
+	JLT     tail96
+	LEAQ    (CX)(R11*4), R12
+	LEAQ    (DX)(DX*2), R13
+	MOVQ    R12, R14
+	VMOVUPS (R14), Y2
+	VMOVUPS (R14)(R13*1), Y3
+	VMOVUPS (R14)(R13*2), Y4
+	VADDPS  Y4, Y3, Y4
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y4, (R9)
+	VMOVUPS Y2, 96(R9)
+	ADDQ    DX, R12
+	MOVQ    R12, R14
+	VMOVUPS (R14), Y2
+	VMOVUPS (R14)(R13*1), Y3
+	VMOVUPS (R14)(R13*2), Y4
+	VADDPS  Y4, Y3, Y4
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y4, 32(R9)
+	VMOVUPS Y2, 128(R9)
+	ADDQ    DX, R12
+	MOVQ    R12, R14
+	VMOVUPS (R14), Y2
+	VMOVUPS (R14)(R13*1), Y3
+	VMOVUPS (R14)(R13*2), Y4
+	VADDPS  Y4, Y3, Y4
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y4, 64(R9)
+	VMOVUPS Y2, 160(R9)
+	ADDQ    DX, R12
+	VMOVUPS (BX)(R11*4), Y2
+	MOVQ    R11, R12
+	SHLQ    $0x02, R12
+	CMPQ    height+56(FP), $0x00
+	JLE     stored98
+	MOVQ    R12, R13
+	VMOVUPS (R9), Y3
+	VMOVUPS 32(R9), Y4
+	VMOVUPS 64(R9), Y5
+	VADDPS  Y5, Y4, Y5
+	VADDPS  Y4, Y3, Y3
+	VADDPS  Y2, Y5, Y4
+	VMOVUPS (SI)(R13*1), Y5
+	VADDPS  Y5, Y4, Y4
+	VMAXPS  Y4, Y0, Y4
+	VMINPS  Y4, Y1, Y4
+	VMOVUPS Y4, (AX)(R13*1)
+	ADDQ    R8, R13
+	CMPQ    width+64(FP), $0x01
+	JLE     next99
+	VADDPS  Y2, Y3, Y3
+	VMOVUPS (SI)(R13*1), Y4
+	VADDPS  Y4, Y3, Y3
+	VMAXPS  Y3, Y0, Y3
+	VMINPS  Y3, Y1, Y3
+	VMOVUPS Y3, (AX)(R13*1)
+	ADDQ    R8, R13
+
+next99:
+	ADDQ    DI, R12
+	CMPQ    height+56(FP), $0x01
+	JLE     stored98
+	MOVQ    R12, R13
+	VMOVUPS 96(R9), Y3
+	VMOVUPS 128(R9), Y4
+	VMOVUPS 160(R9), Y5
+	VADDPS  Y5, Y4, Y5
+	VADDPS  Y4, Y3, Y3
+	VADDPS  Y2, Y5, Y4
+	VMOVUPS (SI)(R13*1), Y5
+	VADDPS  Y5, Y4, Y4
+	VMAXPS  Y4, Y0, Y4
+	VMINPS  Y4, Y1, Y4
+	VMOVUPS Y4, (AX)(R13*1)
+	ADDQ    R8, R13
+	CMPQ    width+64(FP), $0x01
+	JLE     next100
+	VADDPS  Y2, Y3, Y2
+	VMOVUPS (SI)(R13*1), Y3
+	VADDPS  Y3, Y2, Y2
+	VMAXPS  Y2, Y0, Y2
+	VMINPS  Y2, Y1, Y2
+	VMOVUPS Y2, (AX)(R13*1)
+	ADDQ    R8, R13
+
+next100:
+	ADDQ DI, R12
+
+stored98:
+	ADDQ $+8, R11
+	SUBQ $+8, R10
+	JMP  single95
+
+tail96:
+	VZEROUPPER
+	RET
+
+// func winogradInputClosed3AVX2(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
+// Requires: AVX, FMA3
+TEXT ·winogradInputClosed3AVX2(SB), NOSPLIT, $0-64
+	MOVQ v+0(FP), AX
+	MOVQ pos+8(FP), CX
+	MOVQ rows+16(FP), DX
+	MOVQ (DX), BX
+	MOVQ 8(DX), SI
+	MOVQ 16(DX), DX
+	MOVQ tmp+56(FP), DI
+	MOVQ n+48(FP), R8
+	XORQ R9, R9
+
+single101:
+	CMPQ         R8, $+8
+	JLT          tail102
+	MOVQ         R9, R10
+	SHLQ         $0x02, R10
+	CMPQ         left+32(FP), $0x00
+	JGT          outside104
+	CMPQ         right+40(FP), $0x00
+	JLE          outside104
+	VMOVUPS      (BX)(R10*1), Y0
+	VMOVUPS      (SI)(R10*1), Y1
+	VMOVUPS      (DX)(R10*1), Y2
+	VADDPS       Y2, Y0, Y3
+	VSUBPS       Y0, Y2, Y0
+	VMULPS       vec3f000000<>+0(SB), Y1, Y2
+	VADDPS       Y0, Y2, Y4
+	VSUBPS       Y0, Y2, Y0
+	VMOVAPS      Y3, Y2
+	VFMADD231PS  vec3fc00000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec3fc00000<>+0(SB), Y1, Y3
+	VMOVUPS      Y2, (DI)
+	VMOVUPS      Y3, 96(DI)
+	VMOVUPS      Y4, 192(DI)
+	VMOVUPS      Y0, 288(DI)
+	ADDQ         pixel+24(FP), R10
+	JMP          col105
+
+outside104:
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y0, 96(DI)
+	VMOVUPS Y0, 192(DI)
+	VMOVUPS Y0, 288(DI)
+
+col105:
+	CMPQ         left+32(FP), $0x01
+	JGT          outside106
+	CMPQ         right+40(FP), $0x01
+	JLE          outside106
+	VMOVUPS      (BX)(R10*1), Y0
+	VMOVUPS      (SI)(R10*1), Y1
+	VMOVUPS      (DX)(R10*1), Y2
+	VADDPS       Y2, Y0, Y3
+	VSUBPS       Y0, Y2, Y0
+	VMULPS       vec3f000000<>+0(SB), Y1, Y2
+	VADDPS       Y0, Y2, Y4
+	VSUBPS       Y0, Y2, Y0
+	VMOVAPS      Y3, Y2
+	VFMADD231PS  vec3fc00000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec3fc00000<>+0(SB), Y1, Y3
+	VMOVUPS      Y2, 32(DI)
+	VMOVUPS      Y3, 128(DI)
+	VMOVUPS      Y4, 224(DI)
+	VMOVUPS      Y0, 320(DI)
+	ADDQ         pixel+24(FP), R10
+	JMP          col107
+
+outside106:
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, 32(DI)
+	VMOVUPS Y0, 128(DI)
+	VMOVUPS Y0, 224(DI)
+	VMOVUPS Y0, 320(DI)
+
+col107:
+	CMPQ         left+32(FP), $0x02
+	JGT          outside108
+	CMPQ         right+40(FP), $0x02
+	JLE          outside108
+	VMOVUPS      (BX)(R10*1), Y0
+	VMOVUPS      (SI)(R10*1), Y1
+	VMOVUPS      (DX)(R10*1), Y2
+	VADDPS       Y2, Y0, Y3
+	VSUBPS       Y0, Y2, Y0
+	VMULPS       vec3f000000<>+0(SB), Y1, Y2
+	VADDPS       Y0, Y2, Y4
+	VSUBPS       Y0, Y2, Y0
+	VMOVAPS      Y3, Y2
+	VFMADD231PS  vec3fc00000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec3fc00000<>+0(SB), Y1, Y3
+	VMOVUPS      Y2, 64(DI)
+	VMOVUPS      Y3, 160(DI)
+	VMOVUPS      Y4, 256(DI)
+	VMOVUPS      Y0, 352(DI)
+	ADDQ         pixel+24(FP), R10
+	JMP          col109
+
+outside108:
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, 64(DI)
+	VMOVUPS Y0, 160(DI)
+	VMOVUPS Y0, 256(DI)
+	VMOVUPS Y0, 352(DI)
+
+col109:
+	LEAQ         (AX)(R9*4), R10
+	VMOVUPS      (DI), Y0
+	VMOVUPS      32(DI), Y1
+	VMOVUPS      64(DI), Y2
+	VADDPS       Y2, Y0, Y3
+	VSUBPS       Y0, Y2, Y0
+	VMULPS       vec3f000000<>+0(SB), Y1, Y2
+	VADDPS       Y0, Y2, Y4
+	VSUBPS       Y0, Y2, Y0
+	VMOVAPS      Y3, Y2
+	VFMADD231PS  vec3fc00000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec3fc00000<>+0(SB), Y1, Y3
+	VMOVUPS      Y2, (R10)
+	VMOVUPS      Y3, (R10)(CX*1)
+	VMOVUPS      Y4, (R10)(CX*2)
+	ADDQ         CX, R10
+	ADDQ         CX, R10
+	ADDQ         CX, R10
+	VMOVUPS      Y0, (R10)
+	VMOVUPS      96(DI), Y0
+	VMOVUPS      128(DI), Y1
+	VMOVUPS      160(DI), Y2
+	VADDPS       Y2, Y0, Y3
+	VSUBPS       Y0, Y2, Y0
+	VMULPS       vec3f000000<>+0(SB), Y1, Y2
+	VADDPS       Y0, Y2, Y4
+	VSUBPS       Y0, Y2, Y0
+	VMOVAPS      Y3, Y2
+	VFMADD231PS  vec3fc00000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec3fc00000<>+0(SB), Y1, Y3
+	VMOVUPS      Y2, (R10)(CX*1)
+	VMOVUPS      Y3, (R10)(CX*2)
+	ADDQ         CX, R10
+	ADDQ         CX, R10
+	ADDQ         CX, R10
+	VMOVUPS      Y4, (R10)
+	VMOVUPS      Y0, (R10)(CX*1)
+	VMOVUPS      192(DI), Y0
+	VMOVUPS      224(DI), Y1
+	VMOVUPS      256(DI), Y2
+	VADDPS       Y2, Y0, Y3
+	VSUBPS       Y0, Y2, Y0
+	VMULPS       vec3f000000<>+0(SB), Y1, Y2
+	VADDPS       Y0, Y2, Y4
+	VSUBPS       Y0, Y2, Y0
+	VMOVAPS      Y3, Y2
+	VFMADD231PS  vec3fc00000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec3fc00000<>+0(SB), Y1, Y3
+	VMOVUPS      Y2, (R10)(CX*2)
+	ADDQ         CX, R10
+	ADDQ         CX, R10
+	ADDQ         CX, R10
+	VMOVUPS      Y3, (R10)
+	VMOVUPS      Y4, (R10)(CX*1)
+	VMOVUPS      Y0, (R10)(CX*2)
+	VMOVUPS      288(DI), Y0
+	VMOVUPS      320(DI), Y1
+	VMOVUPS      352(DI), Y2
+	VADDPS       Y2, Y0, Y3
+	VSUBPS       Y0, Y2, Y0
+	VMULPS       vec3f000000<>+0(SB), Y1, Y2
+	VADDPS       Y0, Y2, Y4
+	VSUBPS       Y0, Y2, Y0
+	VMOVAPS      Y3, Y2
+	VFMADD231PS  vec3fc00000<>+0(SB), Y1, Y2
+	VFNMADD231PS vec3fc00000<>+0(SB), Y1, Y3
+	ADDQ         CX, R10
+	ADDQ         CX, R10
+	ADDQ         CX, R10
+	VMOVUPS      Y2, (R10)
+	VMOVUPS      Y3, (R10)(CX*1)
+	VMOVUPS      Y4, (R10)(CX*2)
+	ADDQ         CX, R10
+	ADDQ         CX, R10
+	ADDQ         CX, R10
+	VMOVUPS      Y0, (R10)
+	ADDQ         $+8, R9
+	SUBQ         $+8, R8
+	JMP          single101
+
+tail102:
+	VZEROUPPER
+	RET
+
+DATA vec3f000000<>+0(SB)/4, $0x3f000000
+DATA vec3f000000<>+4(SB)/4, $0x3f000000
+DATA vec3f000000<>+8(SB)/4, $0x3f000000
+DATA vec3f000000<>+12(SB)/4, $0x3f000000
+DATA vec3f000000<>+16(SB)/4, $0x3f000000
+DATA vec3f000000<>+20(SB)/4, $0x3f000000
+DATA vec3f000000<>+24(SB)/4, $0x3f000000
+DATA vec3f000000<>+28(SB)/4, $0x3f000000
+GLOBL vec3f000000<>(SB), RODATA|NOPTR, $32
+
+// func winogradOutputClosed3AVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+// Requires: AVX, FMA3
+TEXT ·winogradOutputClosed3AVX2(SB), NOSPLIT, $0-96
+	MOVQ         y+0(FP), AX
+	MOVQ         m+16(FP), CX
+	MOVQ         pos+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	VBROADCASTSS lo+80(FP), Y0
+	VBROADCASTSS hi+84(FP), Y1
+	MOVQ         row+40(FP), SI
+	MOVQ         pixel+48(FP), DI
+	MOVQ         tmp+88(FP), R8
+	MOVQ         n+72(FP), R9
+	XORQ         R10, R10
+
+single110:
+	CMPQ        R9, $+8
+	JLT         tail111
+	LEAQ        (CX)(R10*4), R11
+	LEAQ        (DX)(DX*2), R12
+	ADDQ        DX, R12
+	MOVQ        R11, R13
+	VMOVUPS     (R13), Y2
+	VMOVUPS     (R13)(R12*1), Y3
+	VMOVUPS     (R13)(R12*2), Y4
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	VMOVUPS     (R13), Y5
+	VADDPS      Y3, Y2, Y6
+	VSUBPS      Y3, Y2, Y2
+	VADDPS      Y5, Y4, Y3
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y3, Y6, Y5
+	VMULPS      vec3fc00000<>+0(SB), Y2, Y2
+	VFMADD231PS vec3f000000<>+0(SB), Y4, Y2
+	VSUBPS      Y3, Y6, Y3
+	VMOVUPS     Y5, (R8)
+	VMOVUPS     Y2, 128(R8)
+	VMOVUPS     Y3, 256(R8)
+	ADDQ        DX, R11
+	MOVQ        R11, R13
+	VMOVUPS     (R13), Y2
+	VMOVUPS     (R13)(R12*1), Y3
+	VMOVUPS     (R13)(R12*2), Y4
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	VMOVUPS     (R13), Y5
+	VADDPS      Y3, Y2, Y6
+	VSUBPS      Y3, Y2, Y2
+	VADDPS      Y5, Y4, Y3
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y3, Y6, Y5
+	VMULPS      vec3fc00000<>+0(SB), Y2, Y2
+	VFMADD231PS vec3f000000<>+0(SB), Y4, Y2
+	VSUBPS      Y3, Y6, Y3
+	VMOVUPS     Y5, 32(R8)
+	VMOVUPS     Y2, 160(R8)
+	VMOVUPS     Y3, 288(R8)
+	ADDQ        DX, R11
+	MOVQ        R11, R13
+	VMOVUPS     (R13), Y2
+	VMOVUPS     (R13)(R12*1), Y3
+	VMOVUPS     (R13)(R12*2), Y4
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	VMOVUPS     (R13), Y5
+	VADDPS      Y3, Y2, Y6
+	VSUBPS      Y3, Y2, Y2
+	VADDPS      Y5, Y4, Y3
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y3, Y6, Y5
+	VMULPS      vec3fc00000<>+0(SB), Y2, Y2
+	VFMADD231PS vec3f000000<>+0(SB), Y4, Y2
+	VSUBPS      Y3, Y6, Y3
+	VMOVUPS     Y5, 64(R8)
+	VMOVUPS     Y2, 192(R8)
+	VMOVUPS     Y3, 320(R8)
+	ADDQ        DX, R11
+	MOVQ        R11, R13
+	VMOVUPS     (R13), Y2
+	VMOVUPS     (R13)(R12*1), Y3
+	VMOVUPS     (R13)(R12*2), Y4
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	ADDQ        R12, R13
+	VMOVUPS     (R13), Y5
+	VADDPS      Y3, Y2, Y6
+	VSUBPS      Y3, Y2, Y2
+	VADDPS      Y5, Y4, Y3
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y3, Y6, Y5
+	VMULPS      vec3fc00000<>+0(SB), Y2, Y2
+	VFMADD231PS vec3f000000<>+0(SB), Y4, Y2
+	VSUBPS      Y3, Y6, Y3
+	VMOVUPS     Y5, 96(R8)
+	VMOVUPS     Y2, 224(R8)
+	VMOVUPS     Y3, 352(R8)
+	ADDQ        DX, R11
+	VMOVUPS     (BX)(R10*4), Y2
+	MOVQ        R10, R11
+	SHLQ        $0x02, R11
+	CMPQ        height+56(FP), $0x00
+	JLE         stored113
+	MOVQ        R11, R12
+	VMOVUPS     (R8), Y3
+	VMOVUPS     32(R8), Y4
+	VMOVUPS     64(R8), Y5
+	VMOVUPS     96(R8), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y5, Y4
+	VSUBPS      Y6, Y5, Y5
+	VADDPS      Y4, Y7, Y6
+	VMULPS      vec3fc00000<>+0(SB), Y3, Y3
+	VFMADD231PS vec3f000000<>+0(SB), Y5, Y3
+	VSUBPS      Y4, Y7, Y4
+	VADDPS      Y2, Y6, Y5
+	VMAXPS      Y5, Y0, Y5
+	VMINPS      Y5, Y1, Y5
+	VMOVUPS     Y5, (AX)(R12*1)
+	ADDQ        DI, R12
+	CMPQ        width+64(FP), $0x01
+	JLE         next114
+	VADDPS      Y2, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R12*1)
+	ADDQ        DI, R12
+	CMPQ        width+64(FP), $0x02
+	JLE         next114
+	VADDPS      Y2, Y4, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R12*1)
+	ADDQ        DI, R12
+
+next114:
+	ADDQ        SI, R11
+	CMPQ        height+56(FP), $0x01
+	JLE         stored113
+	MOVQ        R11, R12
+	VMOVUPS     128(R8), Y3
+	VMOVUPS     160(R8), Y4
+	VMOVUPS     192(R8), Y5
+	VMOVUPS     224(R8), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y5, Y4
+	VSUBPS      Y6, Y5, Y5
+	VADDPS      Y4, Y7, Y6
+	VMULPS      vec3fc00000<>+0(SB), Y3, Y3
+	VFMADD231PS vec3f000000<>+0(SB), Y5, Y3
+	VSUBPS      Y4, Y7, Y4
+	VADDPS      Y2, Y6, Y5
+	VMAXPS      Y5, Y0, Y5
+	VMINPS      Y5, Y1, Y5
+	VMOVUPS     Y5, (AX)(R12*1)
+	ADDQ        DI, R12
+	CMPQ        width+64(FP), $0x01
+	JLE         next115
+	VADDPS      Y2, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R12*1)
+	ADDQ        DI, R12
+	CMPQ        width+64(FP), $0x02
+	JLE         next115
+	VADDPS      Y2, Y4, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R12*1)
+	ADDQ        DI, R12
+
+next115:
+	ADDQ        SI, R11
+	CMPQ        height+56(FP), $0x02
+	JLE         stored113
+	MOVQ        R11, R12
+	VMOVUPS     256(R8), Y3
+	VMOVUPS     288(R8), Y4
+	VMOVUPS     320(R8), Y5
+	VMOVUPS     352(R8), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y5, Y4
+	VSUBPS      Y6, Y5, Y5
+	VADDPS      Y4, Y7, Y6
+	VMULPS      vec3fc00000<>+0(SB), Y3, Y3
+	VFMADD231PS vec3f000000<>+0(SB), Y5, Y3
+	VSUBPS      Y4, Y7, Y4
+	VADDPS      Y2, Y6, Y5
+	VMAXPS      Y5, Y0, Y5
+	VMINPS      Y5, Y1, Y5
+	VMOVUPS     Y5, (AX)(R12*1)
+	ADDQ        DI, R12
+	CMPQ        width+64(FP), $0x01
+	JLE         next116
+	VADDPS      Y2, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R12*1)
+	ADDQ        DI, R12
+	CMPQ        width+64(FP), $0x02
+	JLE         next116
+	VADDPS      Y2, Y4, Y2
+	VMAXPS      Y2, Y0, Y2
+	VMINPS      Y2, Y1, Y2
+	VMOVUPS     Y2, (AX)(R12*1)
+	ADDQ        DI, R12
+
+next116:
+	ADDQ SI, R11
+
+stored113:
+	ADDQ $+8, R10
+	SUBQ $+8, R9
+	JMP  single110
+
+tail111:
+	VZEROUPPER
+	RET
+
+// func winogradOutputClosed3AddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+// Requires: AVX, FMA3
+TEXT ·winogradOutputClosed3AddAVX2(SB), NOSPLIT, $0-96
+	MOVQ         y+0(FP), AX
+	MOVQ         m+16(FP), CX
+	MOVQ         pos+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	MOVQ         res+8(FP), SI
+	VBROADCASTSS lo+80(FP), Y0
+	VBROADCASTSS hi+84(FP), Y1
+	MOVQ         row+40(FP), DI
+	MOVQ         pixel+48(FP), R8
+	MOVQ         tmp+88(FP), R9
+	MOVQ         n+72(FP), R10
+	XORQ         R11, R11
+
+single117:
+	CMPQ        R10, $+8
+	JLT         tail118
+	LEAQ        (CX)(R11*4), R12
+	LEAQ        (DX)(DX*2), R13
+	ADDQ        DX, R13
+	MOVQ        R12, R14
+	VMOVUPS     (R14), Y2
+	VMOVUPS     (R14)(R13*1), Y3
+	VMOVUPS     (R14)(R13*2), Y4
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	VMOVUPS     (R14), Y5
+	VADDPS      Y3, Y2, Y6
+	VSUBPS      Y3, Y2, Y2
+	VADDPS      Y5, Y4, Y3
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y3, Y6, Y5
+	VMULPS      vec3fc00000<>+0(SB), Y2, Y2
+	VFMADD231PS vec3f000000<>+0(SB), Y4, Y2
+	VSUBPS      Y3, Y6, Y3
+	VMOVUPS     Y5, (R9)
+	VMOVUPS     Y2, 128(R9)
+	VMOVUPS     Y3, 256(R9)
+	ADDQ        DX, R12
+	MOVQ        R12, R14
+	VMOVUPS     (R14), Y2
+	VMOVUPS     (R14)(R13*1), Y3
+	VMOVUPS     (R14)(R13*2), Y4
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	VMOVUPS     (R14), Y5
+	VADDPS      Y3, Y2, Y6
+	VSUBPS      Y3, Y2, Y2
+	VADDPS      Y5, Y4, Y3
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y3, Y6, Y5
+	VMULPS      vec3fc00000<>+0(SB), Y2, Y2
+	VFMADD231PS vec3f000000<>+0(SB), Y4, Y2
+	VSUBPS      Y3, Y6, Y3
+	VMOVUPS     Y5, 32(R9)
+	VMOVUPS     Y2, 160(R9)
+	VMOVUPS     Y3, 288(R9)
+	ADDQ        DX, R12
+	MOVQ        R12, R14
+	VMOVUPS     (R14), Y2
+	VMOVUPS     (R14)(R13*1), Y3
+	VMOVUPS     (R14)(R13*2), Y4
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	VMOVUPS     (R14), Y5
+	VADDPS      Y3, Y2, Y6
+	VSUBPS      Y3, Y2, Y2
+	VADDPS      Y5, Y4, Y3
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y3, Y6, Y5
+	VMULPS      vec3fc00000<>+0(SB), Y2, Y2
+	VFMADD231PS vec3f000000<>+0(SB), Y4, Y2
+	VSUBPS      Y3, Y6, Y3
+	VMOVUPS     Y5, 64(R9)
+	VMOVUPS     Y2, 192(R9)
+	VMOVUPS     Y3, 320(R9)
+	ADDQ        DX, R12
+	MOVQ        R12, R14
+	VMOVUPS     (R14), Y2
+	VMOVUPS     (R14)(R13*1), Y3
+	VMOVUPS     (R14)(R13*2), Y4
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	ADDQ        R13, R14
+	VMOVUPS     (R14), Y5
+	VADDPS      Y3, Y2, Y6
+	VSUBPS      Y3, Y2, Y2
+	VADDPS      Y5, Y4, Y3
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y3, Y6, Y5
+	VMULPS      vec3fc00000<>+0(SB), Y2, Y2
+	VFMADD231PS vec3f000000<>+0(SB), Y4, Y2
+	VSUBPS      Y3, Y6, Y3
+	VMOVUPS     Y5, 96(R9)
+	VMOVUPS     Y2, 224(R9)
+	VMOVUPS     Y3, 352(R9)
+	ADDQ        DX, R12
+	VMOVUPS     (BX)(R11*4), Y2
+	MOVQ        R11, R12
+	SHLQ        $0x02, R12
+	CMPQ        height+56(FP), $0x00
+	JLE         stored120
+	MOVQ        R12, R13
+	VMOVUPS     (R9), Y3
+	VMOVUPS     32(R9), Y4
+	VMOVUPS     64(R9), Y5
+	VMOVUPS     96(R9), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y5, Y4
+	VSUBPS      Y6, Y5, Y5
+	VADDPS      Y4, Y7, Y6
+	VMULPS      vec3fc00000<>+0(SB), Y3, Y3
+	VFMADD231PS vec3f000000<>+0(SB), Y5, Y3
+	VSUBPS      Y4, Y7, Y4
+	VADDPS      Y2, Y6, Y5
+	VMOVUPS     (SI)(R13*1), Y6
+	VADDPS      Y6, Y5, Y5
+	VMAXPS      Y5, Y0, Y5
+	VMINPS      Y5, Y1, Y5
+	VMOVUPS     Y5, (AX)(R13*1)
+	ADDQ        R8, R13
+	CMPQ        width+64(FP), $0x01
+	JLE         next121
+	VADDPS      Y2, Y3, Y3
+	VMOVUPS     (SI)(R13*1), Y5
+	VADDPS      Y5, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R13*1)
+	ADDQ        R8, R13
+	CMPQ        width+64(FP), $0x02
+	JLE         next121
+	VADDPS      Y2, Y4, Y3
+	VMOVUPS     (SI)(R13*1), Y4
+	VADDPS      Y4, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R13*1)
+	ADDQ        R8, R13
+
+next121:
+	ADDQ        DI, R12
+	CMPQ        height+56(FP), $0x01
+	JLE         stored120
+	MOVQ        R12, R13
+	VMOVUPS     128(R9), Y3
+	VMOVUPS     160(R9), Y4
+	VMOVUPS     192(R9), Y5
+	VMOVUPS     224(R9), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y5, Y4
+	VSUBPS      Y6, Y5, Y5
+	VADDPS      Y4, Y7, Y6
+	VMULPS      vec3fc00000<>+0(SB), Y3, Y3
+	VFMADD231PS vec3f000000<>+0(SB), Y5, Y3
+	VSUBPS      Y4, Y7, Y4
+	VADDPS      Y2, Y6, Y5
+	VMOVUPS     (SI)(R13*1), Y6
+	VADDPS      Y6, Y5, Y5
+	VMAXPS      Y5, Y0, Y5
+	VMINPS      Y5, Y1, Y5
+	VMOVUPS     Y5, (AX)(R13*1)
+	ADDQ        R8, R13
+	CMPQ        width+64(FP), $0x01
+	JLE         next122
+	VADDPS      Y2, Y3, Y3
+	VMOVUPS     (SI)(R13*1), Y5
+	VADDPS      Y5, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R13*1)
+	ADDQ        R8, R13
+	CMPQ        width+64(FP), $0x02
+	JLE         next122
+	VADDPS      Y2, Y4, Y3
+	VMOVUPS     (SI)(R13*1), Y4
+	VADDPS      Y4, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R13*1)
+	ADDQ        R8, R13
+
+next122:
+	ADDQ        DI, R12
+	CMPQ        height+56(FP), $0x02
+	JLE         stored120
+	MOVQ        R12, R13
+	VMOVUPS     256(R9), Y3
+	VMOVUPS     288(R9), Y4
+	VMOVUPS     320(R9), Y5
+	VMOVUPS     352(R9), Y6
+	VADDPS      Y4, Y3, Y7
+	VSUBPS      Y4, Y3, Y3
+	VADDPS      Y6, Y5, Y4
+	VSUBPS      Y6, Y5, Y5
+	VADDPS      Y4, Y7, Y6
+	VMULPS      vec3fc00000<>+0(SB), Y3, Y3
+	VFMADD231PS vec3f000000<>+0(SB), Y5, Y3
+	VSUBPS      Y4, Y7, Y4
+	VADDPS      Y2, Y6, Y5
+	VMOVUPS     (SI)(R13*1), Y6
+	VADDPS      Y6, Y5, Y5
+	VMAXPS      Y5, Y0, Y5
+	VMINPS      Y5, Y1, Y5
+	VMOVUPS     Y5, (AX)(R13*1)
+	ADDQ        R8, R13
+	CMPQ        width+64(FP), $0x01
+	JLE         next123
+	VADDPS      Y2, Y3, Y3
+	VMOVUPS     (SI)(R13*1), Y5
+	VADDPS      Y5, Y3, Y3
+	VMAXPS      Y3, Y0, Y3
+	VMINPS      Y3, Y1, Y3
+	VMOVUPS     Y3, (AX)(R13*1)
+	ADDQ        R8, R13
+	CMPQ        width+64(FP), $0x02
+	JLE         next123
+	VADDPS      Y2, Y4, Y2
+	VMOVUPS     (SI)(R13*1), Y3
+	VADDPS      Y3, Y2, Y2
+	VMAXPS      Y2, Y0, Y2
+	VMINPS      Y2, Y1, Y2
+	VMOVUPS     Y2, (AX)(R13*1)
+	ADDQ        R8, R13
+
+next123:
+	ADDQ DI, R12
+
+stored120:
+	ADDQ $+8, R11
+	SUBQ $+8, R10
+	JMP  single117
+
+tail118:
+	VZEROUPPER
+	RET

@@ -11,12 +11,33 @@ TEXT ·winogradInput2Asm(SB), NOSPLIT, $0-64
 	JMP  ·winogradInput2AVX2(SB)
 	JMP  ·winogradInput2AVX512(SB)
 
+TEXT ·winogradInput3Asm(SB), NOSPLIT, $0-64
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·winogradInput3AVX2(SB)
+	JMP  ·winogradInput3AVX512(SB)
+
 TEXT ·winogradInput4Asm(SB), NOSPLIT, $0-64
 	MOVQ ·useAVX512(SB), AX
 	CMPB (AX), $0
 	JNE  2(PC)
 	JMP  ·winogradInput4AVX2(SB)
 	JMP  ·winogradInput4AVX512(SB)
+
+TEXT ·winogradInputClosed2Asm(SB), NOSPLIT, $0-64
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·winogradInputClosed2AVX2(SB)
+	JMP  ·winogradInputClosed2AVX512(SB)
+
+TEXT ·winogradInputClosed3Asm(SB), NOSPLIT, $0-64
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·winogradInputClosed3AVX2(SB)
+	JMP  ·winogradInputClosed3AVX512(SB)
 
 TEXT ·winogradOutput2Asm(SB), NOSPLIT, $0-96
 	MOVQ ·useAVX512(SB), AX
@@ -32,6 +53,20 @@ TEXT ·winogradOutput2AddAsm(SB), NOSPLIT, $0-96
 	JMP  ·winogradOutput2AddAVX2(SB)
 	JMP  ·winogradOutput2AddAVX512(SB)
 
+TEXT ·winogradOutput3Asm(SB), NOSPLIT, $0-96
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·winogradOutput3AVX2(SB)
+	JMP  ·winogradOutput3AVX512(SB)
+
+TEXT ·winogradOutput3AddAsm(SB), NOSPLIT, $0-96
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·winogradOutput3AddAVX2(SB)
+	JMP  ·winogradOutput3AddAVX512(SB)
+
 TEXT ·winogradOutput4Asm(SB), NOSPLIT, $0-96
 	MOVQ ·useAVX512(SB), AX
 	CMPB (AX), $0
@@ -45,6 +80,34 @@ TEXT ·winogradOutput4AddAsm(SB), NOSPLIT, $0-96
 	JNE  2(PC)
 	JMP  ·winogradOutput4AddAVX2(SB)
 	JMP  ·winogradOutput4AddAVX512(SB)
+
+TEXT ·winogradOutputClosed2Asm(SB), NOSPLIT, $0-96
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·winogradOutputClosed2AVX2(SB)
+	JMP  ·winogradOutputClosed2AVX512(SB)
+
+TEXT ·winogradOutputClosed2AddAsm(SB), NOSPLIT, $0-96
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·winogradOutputClosed2AddAVX2(SB)
+	JMP  ·winogradOutputClosed2AddAVX512(SB)
+
+TEXT ·winogradOutputClosed3Asm(SB), NOSPLIT, $0-96
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·winogradOutputClosed3AVX2(SB)
+	JMP  ·winogradOutputClosed3AVX512(SB)
+
+TEXT ·winogradOutputClosed3AddAsm(SB), NOSPLIT, $0-96
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·winogradOutputClosed3AddAVX2(SB)
+	JMP  ·winogradOutputClosed3AddAVX512(SB)
 
 TEXT ·winogradOutputGradAsm(SB), NOSPLIT, $0-56
 	MOVQ ·useAVX512(SB), AX
@@ -115,9 +178,30 @@ TEXT ·winogradWeights2Asm(SB), NOSPLIT, $0-64
 	JMP  ·winogradWeights2AVX2(SB)
 	JMP  ·winogradWeights2AVX512(SB)
 
+TEXT ·winogradWeights3Asm(SB), NOSPLIT, $0-64
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·winogradWeights3AVX2(SB)
+	JMP  ·winogradWeights3AVX512(SB)
+
 TEXT ·winogradWeights4Asm(SB), NOSPLIT, $0-64
 	MOVQ ·useAVX512(SB), AX
 	CMPB (AX), $0
 	JNE  2(PC)
 	JMP  ·winogradWeights4AVX2(SB)
 	JMP  ·winogradWeights4AVX512(SB)
+
+TEXT ·winogradWeightsClosed2Asm(SB), NOSPLIT, $0-64
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·winogradWeightsClosed2AVX2(SB)
+	JMP  ·winogradWeightsClosed2AVX512(SB)
+
+TEXT ·winogradWeightsClosed3Asm(SB), NOSPLIT, $0-64
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·winogradWeightsClosed3AVX2(SB)
+	JMP  ·winogradWeightsClosed3AVX512(SB)

@@ -7,8 +7,17 @@
 TEXT ·winogradInput2Asm(SB), NOSPLIT, $0-64
 	JMP  ·winogradInput2NEON(SB)
 
+TEXT ·winogradInput3Asm(SB), NOSPLIT, $0-64
+	JMP  ·winogradInput3NEON(SB)
+
 TEXT ·winogradInput4Asm(SB), NOSPLIT, $0-64
 	JMP  ·winogradInput4NEON(SB)
+
+TEXT ·winogradInputClosed2Asm(SB), NOSPLIT, $0-64
+	JMP  ·winogradInputClosed2NEON(SB)
+
+TEXT ·winogradInputClosed3Asm(SB), NOSPLIT, $0-64
+	JMP  ·winogradInputClosed3NEON(SB)
 
 TEXT ·winogradOutput2Asm(SB), NOSPLIT, $0-96
 	JMP  ·winogradOutput2NEON(SB)
@@ -16,11 +25,29 @@ TEXT ·winogradOutput2Asm(SB), NOSPLIT, $0-96
 TEXT ·winogradOutput2AddAsm(SB), NOSPLIT, $0-96
 	JMP  ·winogradOutput2AddNEON(SB)
 
+TEXT ·winogradOutput3Asm(SB), NOSPLIT, $0-96
+	JMP  ·winogradOutput3NEON(SB)
+
+TEXT ·winogradOutput3AddAsm(SB), NOSPLIT, $0-96
+	JMP  ·winogradOutput3AddNEON(SB)
+
 TEXT ·winogradOutput4Asm(SB), NOSPLIT, $0-96
 	JMP  ·winogradOutput4NEON(SB)
 
 TEXT ·winogradOutput4AddAsm(SB), NOSPLIT, $0-96
 	JMP  ·winogradOutput4AddNEON(SB)
+
+TEXT ·winogradOutputClosed2Asm(SB), NOSPLIT, $0-96
+	JMP  ·winogradOutputClosed2NEON(SB)
+
+TEXT ·winogradOutputClosed2AddAsm(SB), NOSPLIT, $0-96
+	JMP  ·winogradOutputClosed2AddNEON(SB)
+
+TEXT ·winogradOutputClosed3Asm(SB), NOSPLIT, $0-96
+	JMP  ·winogradOutputClosed3NEON(SB)
+
+TEXT ·winogradOutputClosed3AddAsm(SB), NOSPLIT, $0-96
+	JMP  ·winogradOutputClosed3AddNEON(SB)
 
 TEXT ·winogradOutputGradAsm(SB), NOSPLIT, $0-56
 	JMP  ·winogradOutputGradNEON(SB)
@@ -40,5 +67,14 @@ TEXT ·winogradWeightGradAsm(SB), NOSPLIT, $0-48
 TEXT ·winogradWholeWeights2Asm(SB), NOSPLIT, $0-48
 	JMP  ·winogradWholeWeights2NEON(SB)
 
+TEXT ·winogradWholeWeights3Asm(SB), NOSPLIT, $0-48
+	JMP  ·winogradWholeWeights3NEON(SB)
+
 TEXT ·winogradWholeWeights4Asm(SB), NOSPLIT, $0-48
 	JMP  ·winogradWholeWeights4NEON(SB)
+
+TEXT ·winogradWholeWeightsClosed2Asm(SB), NOSPLIT, $0-48
+	JMP  ·winogradWholeWeightsClosed2NEON(SB)
+
+TEXT ·winogradWholeWeightsClosed3Asm(SB), NOSPLIT, $0-48
+	JMP  ·winogradWholeWeightsClosed3NEON(SB)

@@ -1914,6 +1914,1922 @@ stored38:
 	BNE loop37
 	RET
 
+// winogradInput3NEON is wino.winogradInput for tiles of 3x3 outputs, on a positive multiple of 4 channels.
+TEXT ·winogradInput3NEON(SB), NOSPLIT, $0-64
+	MOVD $neon_wino<>(SB), R0
+	WORD $0x3dc0201c // ldr q28, [x0, #128]
+	WORD $0x4ebc1f9f // mov v31.16b, v28.16b
+	WORD $0x3dc0241b // ldr q27, [x0, #144]
+	WORD $0x4ebb1f7e // mov v30.16b, v27.16b
+	WORD $0x3dc0281a // ldr q26, [x0, #160]
+	WORD $0x4eba1f5d // mov v29.16b, v26.16b
+	MOVD v+0(FP), R1
+	MOVD pos+8(FP), R2
+	MOVD rows+16(FP), R3
+	MOVD tmp+56(FP), R4
+	MOVD 0(R3), R5
+	MOVD 8(R3), R6
+	MOVD 16(R3), R7
+	MOVD 24(R3), R8
+	MOVD 32(R3), R9
+	MOVD pixel+24(FP), R10
+	MOVD left+32(FP), R11
+	MOVD right+40(FP), R12
+	MOVD n+48(FP), R13
+	MOVD $0, R14
+
+loop43:
+	MOVD R14, R15
+	CMP $0, R11
+	BGT outside44
+	CMP $0, R12
+	BLE outside44
+	WORD $0x3cef68bc // ldr q28, [x5, x15]
+	WORD $0x3cef68db // ldr q27, [x6, x15]
+	WORD $0x3cef68fa // ldr q26, [x7, x15]
+	WORD $0x3cef6919 // ldr q25, [x8, x15]
+	WORD $0x3cef6938 // ldr q24, [x9, x15]
+	WORD $0x4ebecf38 // fmls v24.4s, v25.4s, v30.4s
+	WORD $0x4eb91f37 // mov v23.16b, v25.16b
+	WORD $0x4ebecf57 // fmls v23.4s, v26.4s, v30.4s
+	WORD $0x4ebdcf79 // fmls v25.4s, v27.4s, v29.4s
+	WORD $0x4ebecf7a // fmls v26.4s, v27.4s, v30.4s
+	WORD $0x4ebecf9b // fmls v27.4s, v28.4s, v30.4s
+	WORD $0x4ebdcf58 // fmls v24.4s, v26.4s, v29.4s
+	WORD $0x4eb71ef6 // mov v22.16b, v23.16b
+	WORD $0x4ebdcf76 // fmls v22.4s, v27.4s, v29.4s
+	WORD $0x4eb71ef5 // mov v21.16b, v23.16b
+	WORD $0x4e3fcf55 // fmla v21.4s, v26.4s, v31.4s
+	WORD $0x4ebfcf57 // fmls v23.4s, v26.4s, v31.4s
+	WORD $0x3d800096 // str q22, [x4]
+	WORD $0x3d801495 // str q21, [x4, #80]
+	WORD $0x3d802897 // str q23, [x4, #160]
+	WORD $0x3d803c99 // str q25, [x4, #240]
+	WORD $0x3d805098 // str q24, [x4, #320]
+	ADD R10, R15
+	B col45
+
+outside44:
+	WORD $0x6f00e414 // movi v20.2d, #0
+	WORD $0x3d800094 // str q20, [x4]
+	WORD $0x3d801494 // str q20, [x4, #80]
+	WORD $0x3d802894 // str q20, [x4, #160]
+	WORD $0x3d803c94 // str q20, [x4, #240]
+	WORD $0x3d805094 // str q20, [x4, #320]
+
+col45:
+	CMP $1, R11
+	BGT outside46
+	CMP $1, R12
+	BLE outside46
+	WORD $0x3cef68b3 // ldr q19, [x5, x15]
+	WORD $0x3cef68d2 // ldr q18, [x6, x15]
+	WORD $0x3cef68f1 // ldr q17, [x7, x15]
+	WORD $0x3cef6910 // ldr q16, [x8, x15]
+	WORD $0x3cef692f // ldr q15, [x9, x15]
+	WORD $0x4ebece0f // fmls v15.4s, v16.4s, v30.4s
+	WORD $0x4eb01e0e // mov v14.16b, v16.16b
+	WORD $0x4ebece2e // fmls v14.4s, v17.4s, v30.4s
+	WORD $0x4ebdce50 // fmls v16.4s, v18.4s, v29.4s
+	WORD $0x4ebece51 // fmls v17.4s, v18.4s, v30.4s
+	WORD $0x4ebece72 // fmls v18.4s, v19.4s, v30.4s
+	WORD $0x4ebdce2f // fmls v15.4s, v17.4s, v29.4s
+	WORD $0x4eae1dcd // mov v13.16b, v14.16b
+	WORD $0x4ebdce4d // fmls v13.4s, v18.4s, v29.4s
+	WORD $0x4eae1dcc // mov v12.16b, v14.16b
+	WORD $0x4e3fce2c // fmla v12.4s, v17.4s, v31.4s
+	WORD $0x4ebfce2e // fmls v14.4s, v17.4s, v31.4s
+	WORD $0x3d80048d // str q13, [x4, #16]
+	WORD $0x3d80188c // str q12, [x4, #96]
+	WORD $0x3d802c8e // str q14, [x4, #176]
+	WORD $0x3d804090 // str q16, [x4, #256]
+	WORD $0x3d80548f // str q15, [x4, #336]
+	ADD R10, R15
+	B col47
+
+outside46:
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x3d80048b // str q11, [x4, #16]
+	WORD $0x3d80188b // str q11, [x4, #96]
+	WORD $0x3d802c8b // str q11, [x4, #176]
+	WORD $0x3d80408b // str q11, [x4, #256]
+	WORD $0x3d80548b // str q11, [x4, #336]
+
+col47:
+	CMP $2, R11
+	BGT outside48
+	CMP $2, R12
+	BLE outside48
+	WORD $0x3cef68aa // ldr q10, [x5, x15]
+	WORD $0x3cef68c9 // ldr q9, [x6, x15]
+	WORD $0x3cef68e8 // ldr q8, [x7, x15]
+	WORD $0x3cef6907 // ldr q7, [x8, x15]
+	WORD $0x3cef6926 // ldr q6, [x9, x15]
+	WORD $0x4ebecce6 // fmls v6.4s, v7.4s, v30.4s
+	WORD $0x4ea71ce5 // mov v5.16b, v7.16b
+	WORD $0x4ebecd05 // fmls v5.4s, v8.4s, v30.4s
+	WORD $0x4ebdcd27 // fmls v7.4s, v9.4s, v29.4s
+	WORD $0x4ebecd28 // fmls v8.4s, v9.4s, v30.4s
+	WORD $0x4ebecd49 // fmls v9.4s, v10.4s, v30.4s
+	WORD $0x4ebdcd06 // fmls v6.4s, v8.4s, v29.4s
+	WORD $0x4ea51ca4 // mov v4.16b, v5.16b
+	WORD $0x4ebdcd24 // fmls v4.4s, v9.4s, v29.4s
+	WORD $0x4ea51ca3 // mov v3.16b, v5.16b
+	WORD $0x4e3fcd03 // fmla v3.4s, v8.4s, v31.4s
+	WORD $0x4ebfcd05 // fmls v5.4s, v8.4s, v31.4s
+	WORD $0x3d800884 // str q4, [x4, #32]
+	WORD $0x3d801c83 // str q3, [x4, #112]
+	WORD $0x3d803085 // str q5, [x4, #192]
+	WORD $0x3d804487 // str q7, [x4, #272]
+	WORD $0x3d805886 // str q6, [x4, #352]
+	ADD R10, R15
+	B col49
+
+outside48:
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x3d800882 // str q2, [x4, #32]
+	WORD $0x3d801c82 // str q2, [x4, #112]
+	WORD $0x3d803082 // str q2, [x4, #192]
+	WORD $0x3d804482 // str q2, [x4, #272]
+	WORD $0x3d805882 // str q2, [x4, #352]
+
+col49:
+	CMP $3, R11
+	BGT outside50
+	CMP $3, R12
+	BLE outside50
+	WORD $0x3cef68a1 // ldr q1, [x5, x15]
+	WORD $0x3cef68c0 // ldr q0, [x6, x15]
+	WORD $0x3cef68fc // ldr q28, [x7, x15]
+	WORD $0x3cef691b // ldr q27, [x8, x15]
+	WORD $0x3cef693a // ldr q26, [x9, x15]
+	WORD $0x4ebecf7a // fmls v26.4s, v27.4s, v30.4s
+	WORD $0x4ebb1f76 // mov v22.16b, v27.16b
+	WORD $0x4ebecf96 // fmls v22.4s, v28.4s, v30.4s
+	WORD $0x4ebdcc1b // fmls v27.4s, v0.4s, v29.4s
+	WORD $0x4ebecc1c // fmls v28.4s, v0.4s, v30.4s
+	WORD $0x4ebecc20 // fmls v0.4s, v1.4s, v30.4s
+	WORD $0x4ebdcf9a // fmls v26.4s, v28.4s, v29.4s
+	WORD $0x4eb61ed5 // mov v21.16b, v22.16b
+	WORD $0x4ebdcc15 // fmls v21.4s, v0.4s, v29.4s
+	WORD $0x4eb61ed7 // mov v23.16b, v22.16b
+	WORD $0x4e3fcf97 // fmla v23.4s, v28.4s, v31.4s
+	WORD $0x4ebfcf96 // fmls v22.4s, v28.4s, v31.4s
+	WORD $0x3d800c95 // str q21, [x4, #48]
+	WORD $0x3d802097 // str q23, [x4, #128]
+	WORD $0x3d803496 // str q22, [x4, #208]
+	WORD $0x3d80489b // str q27, [x4, #288]
+	WORD $0x3d805c9a // str q26, [x4, #368]
+	ADD R10, R15
+	B col51
+
+outside50:
+	WORD $0x6f00e419 // movi v25.2d, #0
+	WORD $0x3d800c99 // str q25, [x4, #48]
+	WORD $0x3d802099 // str q25, [x4, #128]
+	WORD $0x3d803499 // str q25, [x4, #208]
+	WORD $0x3d804899 // str q25, [x4, #288]
+	WORD $0x3d805c99 // str q25, [x4, #368]
+
+col51:
+	CMP $4, R11
+	BGT outside52
+	CMP $4, R12
+	BLE outside52
+	WORD $0x3cef68b8 // ldr q24, [x5, x15]
+	WORD $0x3cef68d4 // ldr q20, [x6, x15]
+	WORD $0x3cef68f3 // ldr q19, [x7, x15]
+	WORD $0x3cef6912 // ldr q18, [x8, x15]
+	WORD $0x3cef6931 // ldr q17, [x9, x15]
+	WORD $0x4ebece51 // fmls v17.4s, v18.4s, v30.4s
+	WORD $0x4eb21e4d // mov v13.16b, v18.16b
+	WORD $0x4ebece6d // fmls v13.4s, v19.4s, v30.4s
+	WORD $0x4ebdce92 // fmls v18.4s, v20.4s, v29.4s
+	WORD $0x4ebece93 // fmls v19.4s, v20.4s, v30.4s
+	WORD $0x4ebecf14 // fmls v20.4s, v24.4s, v30.4s
+	WORD $0x4ebdce71 // fmls v17.4s, v19.4s, v29.4s
+	WORD $0x4ead1dac // mov v12.16b, v13.16b
+	WORD $0x4ebdce8c // fmls v12.4s, v20.4s, v29.4s
+	WORD $0x4ead1dae // mov v14.16b, v13.16b
+	WORD $0x4e3fce6e // fmla v14.4s, v19.4s, v31.4s
+	WORD $0x4ebfce6d // fmls v13.4s, v19.4s, v31.4s
+	WORD $0x3d80108c // str q12, [x4, #64]
+	WORD $0x3d80248e // str q14, [x4, #144]
+	WORD $0x3d80388d // str q13, [x4, #224]
+	WORD $0x3d804c92 // str q18, [x4, #304]
+	WORD $0x3d806091 // str q17, [x4, #384]
+	ADD R10, R15
+	B col53
+
+outside52:
+	WORD $0x6f00e410 // movi v16.2d, #0
+	WORD $0x3d801090 // str q16, [x4, #64]
+	WORD $0x3d802490 // str q16, [x4, #144]
+	WORD $0x3d803890 // str q16, [x4, #224]
+	WORD $0x3d804c90 // str q16, [x4, #304]
+	WORD $0x3d806090 // str q16, [x4, #384]
+
+col53:
+	ADD R14, R1, R16
+	WORD $0x3dc0008f // ldr q15, [x4]
+	WORD $0x3dc0048b // ldr q11, [x4, #16]
+	WORD $0x3dc0088a // ldr q10, [x4, #32]
+	WORD $0x3dc00c89 // ldr q9, [x4, #48]
+	WORD $0x3dc01088 // ldr q8, [x4, #64]
+	WORD $0x4ebecd28 // fmls v8.4s, v9.4s, v30.4s
+	WORD $0x4ea91d24 // mov v4.16b, v9.16b
+	WORD $0x4ebecd44 // fmls v4.4s, v10.4s, v30.4s
+	WORD $0x4ebdcd69 // fmls v9.4s, v11.4s, v29.4s
+	WORD $0x4ebecd6a // fmls v10.4s, v11.4s, v30.4s
+	WORD $0x4ebecdeb // fmls v11.4s, v15.4s, v30.4s
+	WORD $0x4ebdcd48 // fmls v8.4s, v10.4s, v29.4s
+	WORD $0x4ea41c83 // mov v3.16b, v4.16b
+	WORD $0x4ebdcd63 // fmls v3.4s, v11.4s, v29.4s
+	WORD $0x4ea41c85 // mov v5.16b, v4.16b
+	WORD $0x4e3fcd45 // fmla v5.4s, v10.4s, v31.4s
+	WORD $0x4ebfcd44 // fmls v4.4s, v10.4s, v31.4s
+	WORD $0x3d800203 // str q3, [x16]
+	ADD R2, R16
+	WORD $0x3d800205 // str q5, [x16]
+	ADD R2, R16
+	WORD $0x3d800204 // str q4, [x16]
+	ADD R2, R16
+	WORD $0x3d800209 // str q9, [x16]
+	ADD R2, R16
+	WORD $0x3d800208 // str q8, [x16]
+	ADD R2, R16
+	WORD $0x3dc01487 // ldr q7, [x4, #80]
+	WORD $0x3dc01886 // ldr q6, [x4, #96]
+	WORD $0x3dc01c82 // ldr q2, [x4, #112]
+	WORD $0x3dc02081 // ldr q1, [x4, #128]
+	WORD $0x3dc02480 // ldr q0, [x4, #144]
+	WORD $0x4ebecc20 // fmls v0.4s, v1.4s, v30.4s
+	WORD $0x4ea11c3c // mov v28.16b, v1.16b
+	WORD $0x4ebecc5c // fmls v28.4s, v2.4s, v30.4s
+	WORD $0x4ebdccc1 // fmls v1.4s, v6.4s, v29.4s
+	WORD $0x4ebeccc2 // fmls v2.4s, v6.4s, v30.4s
+	WORD $0x4ebecce6 // fmls v6.4s, v7.4s, v30.4s
+	WORD $0x4ebdcc40 // fmls v0.4s, v2.4s, v29.4s
+	WORD $0x4ebc1f95 // mov v21.16b, v28.16b
+	WORD $0x4ebdccd5 // fmls v21.4s, v6.4s, v29.4s
+	WORD $0x4ebc1f97 // mov v23.16b, v28.16b
+	WORD $0x4e3fcc57 // fmla v23.4s, v2.4s, v31.4s
+	WORD $0x4ebfcc5c // fmls v28.4s, v2.4s, v31.4s
+	WORD $0x3d800215 // str q21, [x16]
+	ADD R2, R16
+	WORD $0x3d800217 // str q23, [x16]
+	ADD R2, R16
+	WORD $0x3d80021c // str q28, [x16]
+	ADD R2, R16
+	WORD $0x3d800201 // str q1, [x16]
+	ADD R2, R16
+	WORD $0x3d800200 // str q0, [x16]
+	ADD R2, R16
+	WORD $0x3dc02896 // ldr q22, [x4, #160]
+	WORD $0x3dc02c9b // ldr q27, [x4, #176]
+	WORD $0x3dc0309a // ldr q26, [x4, #192]
+	WORD $0x3dc03499 // ldr q25, [x4, #208]
+	WORD $0x3dc03898 // ldr q24, [x4, #224]
+	WORD $0x4ebecf38 // fmls v24.4s, v25.4s, v30.4s
+	WORD $0x4eb91f34 // mov v20.16b, v25.16b
+	WORD $0x4ebecf54 // fmls v20.4s, v26.4s, v30.4s
+	WORD $0x4ebdcf79 // fmls v25.4s, v27.4s, v29.4s
+	WORD $0x4ebecf7a // fmls v26.4s, v27.4s, v30.4s
+	WORD $0x4ebecedb // fmls v27.4s, v22.4s, v30.4s
+	WORD $0x4ebdcf58 // fmls v24.4s, v26.4s, v29.4s
+	WORD $0x4eb41e93 // mov v19.16b, v20.16b
+	WORD $0x4ebdcf73 // fmls v19.4s, v27.4s, v29.4s
+	WORD $0x4eb41e8c // mov v12.16b, v20.16b
+	WORD $0x4e3fcf4c // fmla v12.4s, v26.4s, v31.4s
+	WORD $0x4ebfcf54 // fmls v20.4s, v26.4s, v31.4s
+	WORD $0x3d800213 // str q19, [x16]
+	ADD R2, R16
+	WORD $0x3d80020c // str q12, [x16]
+	ADD R2, R16
+	WORD $0x3d800214 // str q20, [x16]
+	ADD R2, R16
+	WORD $0x3d800219 // str q25, [x16]
+	ADD R2, R16
+	WORD $0x3d800218 // str q24, [x16]
+	ADD R2, R16
+	WORD $0x3dc03c8e // ldr q14, [x4, #240]
+	WORD $0x3dc0408d // ldr q13, [x4, #256]
+	WORD $0x3dc04492 // ldr q18, [x4, #272]
+	WORD $0x3dc04891 // ldr q17, [x4, #288]
+	WORD $0x3dc04c90 // ldr q16, [x4, #304]
+	WORD $0x4ebece30 // fmls v16.4s, v17.4s, v30.4s
+	WORD $0x4eb11e2f // mov v15.16b, v17.16b
+	WORD $0x4ebece4f // fmls v15.4s, v18.4s, v30.4s
+	WORD $0x4ebdcdb1 // fmls v17.4s, v13.4s, v29.4s
+	WORD $0x4ebecdb2 // fmls v18.4s, v13.4s, v30.4s
+	WORD $0x4ebecdcd // fmls v13.4s, v14.4s, v30.4s
+	WORD $0x4ebdce50 // fmls v16.4s, v18.4s, v29.4s
+	WORD $0x4eaf1deb // mov v11.16b, v15.16b
+	WORD $0x4ebdcdab // fmls v11.4s, v13.4s, v29.4s
+	WORD $0x4eaf1dea // mov v10.16b, v15.16b
+	WORD $0x4e3fce4a // fmla v10.4s, v18.4s, v31.4s
+	WORD $0x4ebfce4f // fmls v15.4s, v18.4s, v31.4s
+	WORD $0x3d80020b // str q11, [x16]
+	ADD R2, R16
+	WORD $0x3d80020a // str q10, [x16]
+	ADD R2, R16
+	WORD $0x3d80020f // str q15, [x16]
+	ADD R2, R16
+	WORD $0x3d800211 // str q17, [x16]
+	ADD R2, R16
+	WORD $0x3d800210 // str q16, [x16]
+	ADD R2, R16
+	WORD $0x3dc05083 // ldr q3, [x4, #320]
+	WORD $0x3dc05485 // ldr q5, [x4, #336]
+	WORD $0x3dc05884 // ldr q4, [x4, #352]
+	WORD $0x3dc05c89 // ldr q9, [x4, #368]
+	WORD $0x3dc06088 // ldr q8, [x4, #384]
+	WORD $0x4ebecd28 // fmls v8.4s, v9.4s, v30.4s
+	WORD $0x4ea91d27 // mov v7.16b, v9.16b
+	WORD $0x4ebecc87 // fmls v7.4s, v4.4s, v30.4s
+	WORD $0x4ebdcca9 // fmls v9.4s, v5.4s, v29.4s
+	WORD $0x4ebecca4 // fmls v4.4s, v5.4s, v30.4s
+	WORD $0x4ebecc65 // fmls v5.4s, v3.4s, v30.4s
+	WORD $0x4ebdcc88 // fmls v8.4s, v4.4s, v29.4s
+	WORD $0x4ea71ce6 // mov v6.16b, v7.16b
+	WORD $0x4ebdcca6 // fmls v6.4s, v5.4s, v29.4s
+	WORD $0x4ea71ce2 // mov v2.16b, v7.16b
+	WORD $0x4e3fcc82 // fmla v2.4s, v4.4s, v31.4s
+	WORD $0x4ebfcc87 // fmls v7.4s, v4.4s, v31.4s
+	WORD $0x3d800206 // str q6, [x16]
+	ADD R2, R16
+	WORD $0x3d800202 // str q2, [x16]
+	ADD R2, R16
+	WORD $0x3d800207 // str q7, [x16]
+	ADD R2, R16
+	WORD $0x3d800209 // str q9, [x16]
+	ADD R2, R16
+	WORD $0x3d800208 // str q8, [x16]
+	ADD R2, R16
+	ADD $16, R14
+	SUBS $4, R13
+	BNE loop43
+	RET
+
+// winogradOutput3NEON is wino.winogradOutput for tiles of 3x3 outputs, on a positive multiple of 4 channels.
+TEXT ·winogradOutput3NEON(SB), NOSPLIT, $0-96
+	MOVD $neon_wino<>(SB), R0
+	WORD $0x3dc0201b // ldr q27, [x0, #128]
+	WORD $0x4ebb1f7f // mov v31.16b, v27.16b
+	WORD $0x3dc0241a // ldr q26, [x0, #144]
+	WORD $0x4eba1f5e // mov v30.16b, v26.16b
+	WORD $0x3dc02819 // ldr q25, [x0, #160]
+	WORD $0x4eb91f3d // mov v29.16b, v25.16b
+	WORD $0x3dc02c18 // ldr q24, [x0, #176]
+	WORD $0x4eb81f1c // mov v28.16b, v24.16b
+	MOVD y+0(FP), R1
+	MOVD m+16(FP), R2
+	MOVD pos+24(FP), R3
+	MOVD bias+32(FP), R4
+	FMOVS lo+80(FP), F27
+	WORD $0x4e04077b // dup v27.4s, v27.s[0]
+	FMOVS hi+84(FP), F26
+	WORD $0x4e04075a // dup v26.4s, v26.s[0]
+	MOVD row+40(FP), R5
+	MOVD pixel+48(FP), R6
+	MOVD height+56(FP), R7
+	MOVD width+64(FP), R8
+	MOVD tmp+88(FP), R9
+	MOVD n+72(FP), R10
+	MOVD $0, R16
+	ADD R3<<2, R3, R12
+
+loop54:
+	ADD R16, R2, R11
+	MOVD R11, R13
+	WORD $0x3dc001b9 // ldr q25, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b8 // ldr q24, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b7 // ldr q23, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b6 // ldr q22, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b5 // ldr q21, [x13]
+	ADD R12, R13
+	WORD $0x4e37d714 // fadd v20.4s, v24.4s, v23.4s
+	WORD $0x4eb7d713 // fsub v19.4s, v24.4s, v23.4s
+	WORD $0x4e36d692 // fadd v18.4s, v20.4s, v22.4s
+	WORD $0x4e32d731 // fadd v17.4s, v25.4s, v18.4s
+	WORD $0x6e3fde70 // fmul v16.4s, v19.4s, v31.4s
+	WORD $0x4e3eced0 // fmla v16.4s, v22.4s, v30.4s
+	WORD $0x4e3dce95 // fmla v21.4s, v20.4s, v29.4s
+	WORD $0x4e3cced5 // fmla v21.4s, v22.4s, v28.4s
+	WORD $0x3d800131 // str q17, [x9]
+	WORD $0x3d801530 // str q16, [x9, #80]
+	WORD $0x3d802935 // str q21, [x9, #160]
+	ADD R3, R11
+	MOVD R11, R13
+	WORD $0x3dc001af // ldr q15, [x13]
+	ADD R12, R13
+	WORD $0x3dc001ae // ldr q14, [x13]
+	ADD R12, R13
+	WORD $0x3dc001ad // ldr q13, [x13]
+	ADD R12, R13
+	WORD $0x3dc001ac // ldr q12, [x13]
+	ADD R12, R13
+	WORD $0x3dc001ab // ldr q11, [x13]
+	ADD R12, R13
+	WORD $0x4e2dd5ca // fadd v10.4s, v14.4s, v13.4s
+	WORD $0x4eadd5c9 // fsub v9.4s, v14.4s, v13.4s
+	WORD $0x4e2cd548 // fadd v8.4s, v10.4s, v12.4s
+	WORD $0x4e28d5e7 // fadd v7.4s, v15.4s, v8.4s
+	WORD $0x6e3fdd26 // fmul v6.4s, v9.4s, v31.4s
+	WORD $0x4e3ecd86 // fmla v6.4s, v12.4s, v30.4s
+	WORD $0x4e3dcd4b // fmla v11.4s, v10.4s, v29.4s
+	WORD $0x4e3ccd8b // fmla v11.4s, v12.4s, v28.4s
+	WORD $0x3d800527 // str q7, [x9, #16]
+	WORD $0x3d801926 // str q6, [x9, #96]
+	WORD $0x3d802d2b // str q11, [x9, #176]
+	ADD R3, R11
+	MOVD R11, R13
+	WORD $0x3dc001a5 // ldr q5, [x13]
+	ADD R12, R13
+	WORD $0x3dc001a4 // ldr q4, [x13]
+	ADD R12, R13
+	WORD $0x3dc001a3 // ldr q3, [x13]
+	ADD R12, R13
+	WORD $0x3dc001a2 // ldr q2, [x13]
+	ADD R12, R13
+	WORD $0x3dc001a1 // ldr q1, [x13]
+	ADD R12, R13
+	WORD $0x4e23d480 // fadd v0.4s, v4.4s, v3.4s
+	WORD $0x4ea3d498 // fsub v24.4s, v4.4s, v3.4s
+	WORD $0x4e22d417 // fadd v23.4s, v0.4s, v2.4s
+	WORD $0x4e37d4b9 // fadd v25.4s, v5.4s, v23.4s
+	WORD $0x6e3fdf12 // fmul v18.4s, v24.4s, v31.4s
+	WORD $0x4e3ecc52 // fmla v18.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc01 // fmla v1.4s, v0.4s, v29.4s
+	WORD $0x4e3ccc41 // fmla v1.4s, v2.4s, v28.4s
+	WORD $0x3d800939 // str q25, [x9, #32]
+	WORD $0x3d801d32 // str q18, [x9, #112]
+	WORD $0x3d803121 // str q1, [x9, #192]
+	ADD R3, R11
+	MOVD R11, R13
+	WORD $0x3dc001b3 // ldr q19, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b4 // ldr q20, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b6 // ldr q22, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b1 // ldr q17, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b0 // ldr q16, [x13]
+	ADD R12, R13
+	WORD $0x4e36d695 // fadd v21.4s, v20.4s, v22.4s
+	WORD $0x4eb6d68e // fsub v14.4s, v20.4s, v22.4s
+	WORD $0x4e31d6ad // fadd v13.4s, v21.4s, v17.4s
+	WORD $0x4e2dd66f // fadd v15.4s, v19.4s, v13.4s
+	WORD $0x6e3fddc8 // fmul v8.4s, v14.4s, v31.4s
+	WORD $0x4e3ece28 // fmla v8.4s, v17.4s, v30.4s
+	WORD $0x4e3dceb0 // fmla v16.4s, v21.4s, v29.4s
+	WORD $0x4e3cce30 // fmla v16.4s, v17.4s, v28.4s
+	WORD $0x3d800d2f // str q15, [x9, #48]
+	WORD $0x3d802128 // str q8, [x9, #128]
+	WORD $0x3d803530 // str q16, [x9, #208]
+	ADD R3, R11
+	MOVD R11, R13
+	WORD $0x3dc001a9 // ldr q9, [x13]
+	ADD R12, R13
+	WORD $0x3dc001aa // ldr q10, [x13]
+	ADD R12, R13
+	WORD $0x3dc001ac // ldr q12, [x13]
+	ADD R12, R13
+	WORD $0x3dc001a7 // ldr q7, [x13]
+	ADD R12, R13
+	WORD $0x3dc001a6 // ldr q6, [x13]
+	ADD R12, R13
+	WORD $0x4e2cd54b // fadd v11.4s, v10.4s, v12.4s
+	WORD $0x4eacd544 // fsub v4.4s, v10.4s, v12.4s
+	WORD $0x4e27d563 // fadd v3.4s, v11.4s, v7.4s
+	WORD $0x4e23d525 // fadd v5.4s, v9.4s, v3.4s
+	WORD $0x6e3fdc97 // fmul v23.4s, v4.4s, v31.4s
+	WORD $0x4e3eccf7 // fmla v23.4s, v7.4s, v30.4s
+	WORD $0x4e3dcd66 // fmla v6.4s, v11.4s, v29.4s
+	WORD $0x4e3ccce6 // fmla v6.4s, v7.4s, v28.4s
+	WORD $0x3d801125 // str q5, [x9, #64]
+	WORD $0x3d802537 // str q23, [x9, #144]
+	WORD $0x3d803926 // str q6, [x9, #224]
+	ADD R3, R11
+	WORD $0x3dc00098 // ldr q24, [x4]
+	MOVD R16, R14
+	CMP $0, R7
+	BLE stored55
+	MOVD R14, R15
+	WORD $0x3dc00120 // ldr q0, [x9]
+	WORD $0x3dc00522 // ldr q2, [x9, #16]
+	WORD $0x3dc00939 // ldr q25, [x9, #32]
+	WORD $0x3dc00d32 // ldr q18, [x9, #48]
+	WORD $0x3dc01121 // ldr q1, [x9, #64]
+	WORD $0x4e39d454 // fadd v20.4s, v2.4s, v25.4s
+	WORD $0x4eb9d456 // fsub v22.4s, v2.4s, v25.4s
+	WORD $0x4e32d693 // fadd v19.4s, v20.4s, v18.4s
+	WORD $0x4e33d40d // fadd v13.4s, v0.4s, v19.4s
+	WORD $0x6e3fdece // fmul v14.4s, v22.4s, v31.4s
+	WORD $0x4e3ece4e // fmla v14.4s, v18.4s, v30.4s
+	WORD $0x4e3dce81 // fmla v1.4s, v20.4s, v29.4s
+	WORD $0x4e3cce41 // fmla v1.4s, v18.4s, v28.4s
+	WORD $0x4e38d5b5 // fadd v21.4s, v13.4s, v24.4s
+	WORD $0x4e35f771 // fmax v17.4s, v27.4s, v21.4s
+	WORD $0x4eb1f74f // fmin v15.4s, v26.4s, v17.4s
+	WORD $0x3caf682f // str q15, [x1, x15]
+	ADD R6, R15
+	CMP $1, R8
+	BLE next56
+	WORD $0x4e38d5c8 // fadd v8.4s, v14.4s, v24.4s
+	WORD $0x4e28f770 // fmax v16.4s, v27.4s, v8.4s
+	WORD $0x4eb0f74a // fmin v10.4s, v26.4s, v16.4s
+	WORD $0x3caf682a // str q10, [x1, x15]
+	ADD R6, R15
+	CMP $2, R8
+	BLE next56
+	WORD $0x4e38d42c // fadd v12.4s, v1.4s, v24.4s
+	WORD $0x4e2cf769 // fmax v9.4s, v27.4s, v12.4s
+	WORD $0x4ea9f743 // fmin v3.4s, v26.4s, v9.4s
+	WORD $0x3caf6823 // str q3, [x1, x15]
+	ADD R6, R15
+
+next56:
+	ADD R5, R14
+	CMP $1, R7
+	BLE stored55
+	MOVD R14, R15
+	WORD $0x3dc01524 // ldr q4, [x9, #80]
+	WORD $0x3dc0192b // ldr q11, [x9, #96]
+	WORD $0x3dc01d27 // ldr q7, [x9, #112]
+	WORD $0x3dc02125 // ldr q5, [x9, #128]
+	WORD $0x3dc02537 // ldr q23, [x9, #144]
+	WORD $0x4e27d566 // fadd v6.4s, v11.4s, v7.4s
+	WORD $0x4ea7d562 // fsub v2.4s, v11.4s, v7.4s
+	WORD $0x4e25d4d9 // fadd v25.4s, v6.4s, v5.4s
+	WORD $0x4e39d480 // fadd v0.4s, v4.4s, v25.4s
+	WORD $0x6e3fdc53 // fmul v19.4s, v2.4s, v31.4s
+	WORD $0x4e3eccb3 // fmla v19.4s, v5.4s, v30.4s
+	WORD $0x4e3dccd7 // fmla v23.4s, v6.4s, v29.4s
+	WORD $0x4e3cccb7 // fmla v23.4s, v5.4s, v28.4s
+	WORD $0x4e38d416 // fadd v22.4s, v0.4s, v24.4s
+	WORD $0x4e36f774 // fmax v20.4s, v27.4s, v22.4s
+	WORD $0x4eb4f752 // fmin v18.4s, v26.4s, v20.4s
+	WORD $0x3caf6832 // str q18, [x1, x15]
+	ADD R6, R15
+	CMP $1, R8
+	BLE next57
+	WORD $0x4e38d66d // fadd v13.4s, v19.4s, v24.4s
+	WORD $0x4e2df775 // fmax v21.4s, v27.4s, v13.4s
+	WORD $0x4eb5f751 // fmin v17.4s, v26.4s, v21.4s
+	WORD $0x3caf6831 // str q17, [x1, x15]
+	ADD R6, R15
+	CMP $2, R8
+	BLE next57
+	WORD $0x4e38d6ef // fadd v15.4s, v23.4s, v24.4s
+	WORD $0x4e2ff76e // fmax v14.4s, v27.4s, v15.4s
+	WORD $0x4eaef748 // fmin v8.4s, v26.4s, v14.4s
+	WORD $0x3caf6828 // str q8, [x1, x15]
+	ADD R6, R15
+
+next57:
+	ADD R5, R14
+	CMP $2, R7
+	BLE stored55
+	MOVD R14, R15
+	WORD $0x3dc02930 // ldr q16, [x9, #160]
+	WORD $0x3dc02d2a // ldr q10, [x9, #176]
+	WORD $0x3dc03121 // ldr q1, [x9, #192]
+	WORD $0x3dc0352c // ldr q12, [x9, #208]
+	WORD $0x3dc03929 // ldr q9, [x9, #224]
+	WORD $0x4e21d543 // fadd v3.4s, v10.4s, v1.4s
+	WORD $0x4ea1d54b // fsub v11.4s, v10.4s, v1.4s
+	WORD $0x4e2cd467 // fadd v7.4s, v3.4s, v12.4s
+	WORD $0x4e27d604 // fadd v4.4s, v16.4s, v7.4s
+	WORD $0x6e3fdd79 // fmul v25.4s, v11.4s, v31.4s
+	WORD $0x4e3ecd99 // fmla v25.4s, v12.4s, v30.4s
+	WORD $0x4e3dcc69 // fmla v9.4s, v3.4s, v29.4s
+	WORD $0x4e3ccd89 // fmla v9.4s, v12.4s, v28.4s
+	WORD $0x4e38d482 // fadd v2.4s, v4.4s, v24.4s
+	WORD $0x4e22f766 // fmax v6.4s, v27.4s, v2.4s
+	WORD $0x4ea6f745 // fmin v5.4s, v26.4s, v6.4s
+	WORD $0x3caf6825 // str q5, [x1, x15]
+	ADD R6, R15
+	CMP $1, R8
+	BLE next58
+	WORD $0x4e38d720 // fadd v0.4s, v25.4s, v24.4s
+	WORD $0x4e20f776 // fmax v22.4s, v27.4s, v0.4s
+	WORD $0x4eb6f754 // fmin v20.4s, v26.4s, v22.4s
+	WORD $0x3caf6834 // str q20, [x1, x15]
+	ADD R6, R15
+	CMP $2, R8
+	BLE next58
+	WORD $0x4e38d532 // fadd v18.4s, v9.4s, v24.4s
+	WORD $0x4e32f773 // fmax v19.4s, v27.4s, v18.4s
+	WORD $0x4eb3f74d // fmin v13.4s, v26.4s, v19.4s
+	WORD $0x3caf682d // str q13, [x1, x15]
+	ADD R6, R15
+
+next58:
+	ADD R5, R14
+
+stored55:
+	ADD $16, R4
+	ADD $16, R16
+	SUBS $4, R10
+	BNE loop54
+	RET
+
+// winogradOutput3AddNEON is wino.winogradOutput for tiles of 3x3 outputs, on a positive multiple of 4 channels, and adds res.
+TEXT ·winogradOutput3AddNEON(SB), NOSPLIT, $0-96
+	MOVD $neon_wino<>(SB), R0
+	WORD $0x3dc0201b // ldr q27, [x0, #128]
+	WORD $0x4ebb1f7f // mov v31.16b, v27.16b
+	WORD $0x3dc0241a // ldr q26, [x0, #144]
+	WORD $0x4eba1f5e // mov v30.16b, v26.16b
+	WORD $0x3dc02819 // ldr q25, [x0, #160]
+	WORD $0x4eb91f3d // mov v29.16b, v25.16b
+	WORD $0x3dc02c18 // ldr q24, [x0, #176]
+	WORD $0x4eb81f1c // mov v28.16b, v24.16b
+	MOVD y+0(FP), R1
+	MOVD m+16(FP), R2
+	MOVD pos+24(FP), R3
+	MOVD bias+32(FP), R4
+	MOVD res+8(FP), R5
+	FMOVS lo+80(FP), F27
+	WORD $0x4e04077b // dup v27.4s, v27.s[0]
+	FMOVS hi+84(FP), F26
+	WORD $0x4e04075a // dup v26.4s, v26.s[0]
+	MOVD row+40(FP), R6
+	MOVD pixel+48(FP), R7
+	MOVD height+56(FP), R8
+	MOVD width+64(FP), R9
+	MOVD tmp+88(FP), R10
+	MOVD n+72(FP), R11
+	MOVD $0, R17
+	ADD R3<<2, R3, R13
+
+loop59:
+	ADD R17, R2, R12
+	MOVD R12, R14
+	WORD $0x3dc001d9 // ldr q25, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d8 // ldr q24, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d7 // ldr q23, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d6 // ldr q22, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d5 // ldr q21, [x14]
+	ADD R13, R14
+	WORD $0x4e37d714 // fadd v20.4s, v24.4s, v23.4s
+	WORD $0x4eb7d713 // fsub v19.4s, v24.4s, v23.4s
+	WORD $0x4e36d692 // fadd v18.4s, v20.4s, v22.4s
+	WORD $0x4e32d731 // fadd v17.4s, v25.4s, v18.4s
+	WORD $0x6e3fde70 // fmul v16.4s, v19.4s, v31.4s
+	WORD $0x4e3eced0 // fmla v16.4s, v22.4s, v30.4s
+	WORD $0x4e3dce95 // fmla v21.4s, v20.4s, v29.4s
+	WORD $0x4e3cced5 // fmla v21.4s, v22.4s, v28.4s
+	WORD $0x3d800151 // str q17, [x10]
+	WORD $0x3d801550 // str q16, [x10, #80]
+	WORD $0x3d802955 // str q21, [x10, #160]
+	ADD R3, R12
+	MOVD R12, R14
+	WORD $0x3dc001cf // ldr q15, [x14]
+	ADD R13, R14
+	WORD $0x3dc001ce // ldr q14, [x14]
+	ADD R13, R14
+	WORD $0x3dc001cd // ldr q13, [x14]
+	ADD R13, R14
+	WORD $0x3dc001cc // ldr q12, [x14]
+	ADD R13, R14
+	WORD $0x3dc001cb // ldr q11, [x14]
+	ADD R13, R14
+	WORD $0x4e2dd5ca // fadd v10.4s, v14.4s, v13.4s
+	WORD $0x4eadd5c9 // fsub v9.4s, v14.4s, v13.4s
+	WORD $0x4e2cd548 // fadd v8.4s, v10.4s, v12.4s
+	WORD $0x4e28d5e7 // fadd v7.4s, v15.4s, v8.4s
+	WORD $0x6e3fdd26 // fmul v6.4s, v9.4s, v31.4s
+	WORD $0x4e3ecd86 // fmla v6.4s, v12.4s, v30.4s
+	WORD $0x4e3dcd4b // fmla v11.4s, v10.4s, v29.4s
+	WORD $0x4e3ccd8b // fmla v11.4s, v12.4s, v28.4s
+	WORD $0x3d800547 // str q7, [x10, #16]
+	WORD $0x3d801946 // str q6, [x10, #96]
+	WORD $0x3d802d4b // str q11, [x10, #176]
+	ADD R3, R12
+	MOVD R12, R14
+	WORD $0x3dc001c5 // ldr q5, [x14]
+	ADD R13, R14
+	WORD $0x3dc001c4 // ldr q4, [x14]
+	ADD R13, R14
+	WORD $0x3dc001c3 // ldr q3, [x14]
+	ADD R13, R14
+	WORD $0x3dc001c2 // ldr q2, [x14]
+	ADD R13, R14
+	WORD $0x3dc001c1 // ldr q1, [x14]
+	ADD R13, R14
+	WORD $0x4e23d480 // fadd v0.4s, v4.4s, v3.4s
+	WORD $0x4ea3d498 // fsub v24.4s, v4.4s, v3.4s
+	WORD $0x4e22d417 // fadd v23.4s, v0.4s, v2.4s
+	WORD $0x4e37d4b9 // fadd v25.4s, v5.4s, v23.4s
+	WORD $0x6e3fdf12 // fmul v18.4s, v24.4s, v31.4s
+	WORD $0x4e3ecc52 // fmla v18.4s, v2.4s, v30.4s
+	WORD $0x4e3dcc01 // fmla v1.4s, v0.4s, v29.4s
+	WORD $0x4e3ccc41 // fmla v1.4s, v2.4s, v28.4s
+	WORD $0x3d800959 // str q25, [x10, #32]
+	WORD $0x3d801d52 // str q18, [x10, #112]
+	WORD $0x3d803141 // str q1, [x10, #192]
+	ADD R3, R12
+	MOVD R12, R14
+	WORD $0x3dc001d3 // ldr q19, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d4 // ldr q20, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d6 // ldr q22, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d1 // ldr q17, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d0 // ldr q16, [x14]
+	ADD R13, R14
+	WORD $0x4e36d695 // fadd v21.4s, v20.4s, v22.4s
+	WORD $0x4eb6d68e // fsub v14.4s, v20.4s, v22.4s
+	WORD $0x4e31d6ad // fadd v13.4s, v21.4s, v17.4s
+	WORD $0x4e2dd66f // fadd v15.4s, v19.4s, v13.4s
+	WORD $0x6e3fddc8 // fmul v8.4s, v14.4s, v31.4s
+	WORD $0x4e3ece28 // fmla v8.4s, v17.4s, v30.4s
+	WORD $0x4e3dceb0 // fmla v16.4s, v21.4s, v29.4s
+	WORD $0x4e3cce30 // fmla v16.4s, v17.4s, v28.4s
+	WORD $0x3d800d4f // str q15, [x10, #48]
+	WORD $0x3d802148 // str q8, [x10, #128]
+	WORD $0x3d803550 // str q16, [x10, #208]
+	ADD R3, R12
+	MOVD R12, R14
+	WORD $0x3dc001c9 // ldr q9, [x14]
+	ADD R13, R14
+	WORD $0x3dc001ca // ldr q10, [x14]
+	ADD R13, R14
+	WORD $0x3dc001cc // ldr q12, [x14]
+	ADD R13, R14
+	WORD $0x3dc001c7 // ldr q7, [x14]
+	ADD R13, R14
+	WORD $0x3dc001c6 // ldr q6, [x14]
+	ADD R13, R14
+	WORD $0x4e2cd54b // fadd v11.4s, v10.4s, v12.4s
+	WORD $0x4eacd544 // fsub v4.4s, v10.4s, v12.4s
+	WORD $0x4e27d563 // fadd v3.4s, v11.4s, v7.4s
+	WORD $0x4e23d525 // fadd v5.4s, v9.4s, v3.4s
+	WORD $0x6e3fdc97 // fmul v23.4s, v4.4s, v31.4s
+	WORD $0x4e3eccf7 // fmla v23.4s, v7.4s, v30.4s
+	WORD $0x4e3dcd66 // fmla v6.4s, v11.4s, v29.4s
+	WORD $0x4e3ccce6 // fmla v6.4s, v7.4s, v28.4s
+	WORD $0x3d801145 // str q5, [x10, #64]
+	WORD $0x3d802557 // str q23, [x10, #144]
+	WORD $0x3d803946 // str q6, [x10, #224]
+	ADD R3, R12
+	WORD $0x3dc00098 // ldr q24, [x4]
+	MOVD R17, R15
+	CMP $0, R8
+	BLE stored60
+	MOVD R15, R16
+	WORD $0x3dc00140 // ldr q0, [x10]
+	WORD $0x3dc00542 // ldr q2, [x10, #16]
+	WORD $0x3dc00959 // ldr q25, [x10, #32]
+	WORD $0x3dc00d52 // ldr q18, [x10, #48]
+	WORD $0x3dc01141 // ldr q1, [x10, #64]
+	WORD $0x4e39d454 // fadd v20.4s, v2.4s, v25.4s
+	WORD $0x4eb9d456 // fsub v22.4s, v2.4s, v25.4s
+	WORD $0x4e32d693 // fadd v19.4s, v20.4s, v18.4s
+	WORD $0x4e33d40d // fadd v13.4s, v0.4s, v19.4s
+	WORD $0x6e3fdece // fmul v14.4s, v22.4s, v31.4s
+	WORD $0x4e3ece4e // fmla v14.4s, v18.4s, v30.4s
+	WORD $0x4e3dce81 // fmla v1.4s, v20.4s, v29.4s
+	WORD $0x4e3cce41 // fmla v1.4s, v18.4s, v28.4s
+	WORD $0x4e38d5b5 // fadd v21.4s, v13.4s, v24.4s
+	WORD $0x3cf068b1 // ldr q17, [x5, x16]
+	WORD $0x4e31d6af // fadd v15.4s, v21.4s, v17.4s
+	WORD $0x4e2ff768 // fmax v8.4s, v27.4s, v15.4s
+	WORD $0x4ea8f750 // fmin v16.4s, v26.4s, v8.4s
+	WORD $0x3cb06830 // str q16, [x1, x16]
+	ADD R7, R16
+	CMP $1, R9
+	BLE next61
+	WORD $0x4e38d5ca // fadd v10.4s, v14.4s, v24.4s
+	WORD $0x3cf068ac // ldr q12, [x5, x16]
+	WORD $0x4e2cd549 // fadd v9.4s, v10.4s, v12.4s
+	WORD $0x4e29f763 // fmax v3.4s, v27.4s, v9.4s
+	WORD $0x4ea3f744 // fmin v4.4s, v26.4s, v3.4s
+	WORD $0x3cb06824 // str q4, [x1, x16]
+	ADD R7, R16
+	CMP $2, R9
+	BLE next61
+	WORD $0x4e38d42b // fadd v11.4s, v1.4s, v24.4s
+	WORD $0x3cf068a7 // ldr q7, [x5, x16]
+	WORD $0x4e27d565 // fadd v5.4s, v11.4s, v7.4s
+	WORD $0x4e25f777 // fmax v23.4s, v27.4s, v5.4s
+	WORD $0x4eb7f746 // fmin v6.4s, v26.4s, v23.4s
+	WORD $0x3cb06826 // str q6, [x1, x16]
+	ADD R7, R16
+
+next61:
+	ADD R6, R15
+	CMP $1, R8
+	BLE stored60
+	MOVD R15, R16
+	WORD $0x3dc01542 // ldr q2, [x10, #80]
+	WORD $0x3dc01959 // ldr q25, [x10, #96]
+	WORD $0x3dc01d40 // ldr q0, [x10, #112]
+	WORD $0x3dc02153 // ldr q19, [x10, #128]
+	WORD $0x3dc02556 // ldr q22, [x10, #144]
+	WORD $0x4e20d734 // fadd v20.4s, v25.4s, v0.4s
+	WORD $0x4ea0d732 // fsub v18.4s, v25.4s, v0.4s
+	WORD $0x4e33d68d // fadd v13.4s, v20.4s, v19.4s
+	WORD $0x4e2dd455 // fadd v21.4s, v2.4s, v13.4s
+	WORD $0x6e3fde51 // fmul v17.4s, v18.4s, v31.4s
+	WORD $0x4e3ece71 // fmla v17.4s, v19.4s, v30.4s
+	WORD $0x4e3dce96 // fmla v22.4s, v20.4s, v29.4s
+	WORD $0x4e3cce76 // fmla v22.4s, v19.4s, v28.4s
+	WORD $0x4e38d6af // fadd v15.4s, v21.4s, v24.4s
+	WORD $0x3cf068a8 // ldr q8, [x5, x16]
+	WORD $0x4e28d5f0 // fadd v16.4s, v15.4s, v8.4s
+	WORD $0x4e30f76e // fmax v14.4s, v27.4s, v16.4s
+	WORD $0x4eaef74a // fmin v10.4s, v26.4s, v14.4s
+	WORD $0x3cb0682a // str q10, [x1, x16]
+	ADD R7, R16
+	CMP $1, R9
+	BLE next62
+	WORD $0x4e38d62c // fadd v12.4s, v17.4s, v24.4s
+	WORD $0x3cf068a9 // ldr q9, [x5, x16]
+	WORD $0x4e29d583 // fadd v3.4s, v12.4s, v9.4s
+	WORD $0x4e23f764 // fmax v4.4s, v27.4s, v3.4s
+	WORD $0x4ea4f741 // fmin v1.4s, v26.4s, v4.4s
+	WORD $0x3cb06821 // str q1, [x1, x16]
+	ADD R7, R16
+	CMP $2, R9
+	BLE next62
+	WORD $0x4e38d6cb // fadd v11.4s, v22.4s, v24.4s
+	WORD $0x3cf068a7 // ldr q7, [x5, x16]
+	WORD $0x4e27d565 // fadd v5.4s, v11.4s, v7.4s
+	WORD $0x4e25f777 // fmax v23.4s, v27.4s, v5.4s
+	WORD $0x4eb7f746 // fmin v6.4s, v26.4s, v23.4s
+	WORD $0x3cb06826 // str q6, [x1, x16]
+	ADD R7, R16
+
+next62:
+	ADD R6, R15
+	CMP $2, R8
+	BLE stored60
+	MOVD R15, R16
+	WORD $0x3dc02959 // ldr q25, [x10, #160]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc0354d // ldr q13, [x10, #208]
+	WORD $0x3dc03952 // ldr q18, [x10, #224]
+	WORD $0x4e22d414 // fadd v20.4s, v0.4s, v2.4s
+	WORD $0x4ea2d413 // fsub v19.4s, v0.4s, v2.4s
+	WORD $0x4e2dd695 // fadd v21.4s, v20.4s, v13.4s
+	WORD $0x4e35d72f // fadd v15.4s, v25.4s, v21.4s
+	WORD $0x6e3fde68 // fmul v8.4s, v19.4s, v31.4s
+	WORD $0x4e3ecda8 // fmla v8.4s, v13.4s, v30.4s
+	WORD $0x4e3dce92 // fmla v18.4s, v20.4s, v29.4s
+	WORD $0x4e3ccdb2 // fmla v18.4s, v13.4s, v28.4s
+	WORD $0x4e38d5f0 // fadd v16.4s, v15.4s, v24.4s
+	WORD $0x3cf068ae // ldr q14, [x5, x16]
+	WORD $0x4e2ed60a // fadd v10.4s, v16.4s, v14.4s
+	WORD $0x4e2af771 // fmax v17.4s, v27.4s, v10.4s
+	WORD $0x4eb1f74c // fmin v12.4s, v26.4s, v17.4s
+	WORD $0x3cb0682c // str q12, [x1, x16]
+	ADD R7, R16
+	CMP $1, R9
+	BLE next63
+	WORD $0x4e38d509 // fadd v9.4s, v8.4s, v24.4s
+	WORD $0x3cf068a3 // ldr q3, [x5, x16]
+	WORD $0x4e23d524 // fadd v4.4s, v9.4s, v3.4s
+	WORD $0x4e24f761 // fmax v1.4s, v27.4s, v4.4s
+	WORD $0x4ea1f756 // fmin v22.4s, v26.4s, v1.4s
+	WORD $0x3cb06836 // str q22, [x1, x16]
+	ADD R7, R16
+	CMP $2, R9
+	BLE next63
+	WORD $0x4e38d64b // fadd v11.4s, v18.4s, v24.4s
+	WORD $0x3cf068a7 // ldr q7, [x5, x16]
+	WORD $0x4e27d565 // fadd v5.4s, v11.4s, v7.4s
+	WORD $0x4e25f777 // fmax v23.4s, v27.4s, v5.4s
+	WORD $0x4eb7f746 // fmin v6.4s, v26.4s, v23.4s
+	WORD $0x3cb06826 // str q6, [x1, x16]
+	ADD R7, R16
+
+next63:
+	ADD R6, R15
+
+stored60:
+	ADD $16, R4
+	ADD $16, R17
+	SUBS $4, R11
+	BNE loop59
+	RET
+
+// winogradInputClosed2NEON is wino.winogradInput for closed tiles of 2x2, on a positive multiple of 4 channels.
+TEXT ·winogradInputClosed2NEON(SB), NOSPLIT, $0-64
+	MOVD $neon_wino<>(SB), R0
+	MOVD v+0(FP), R1
+	MOVD pos+8(FP), R2
+	MOVD rows+16(FP), R3
+	MOVD tmp+56(FP), R4
+	MOVD 0(R3), R5
+	MOVD 8(R3), R6
+	MOVD pixel+24(FP), R7
+	MOVD left+32(FP), R8
+	MOVD right+40(FP), R9
+	MOVD n+48(FP), R10
+	MOVD $0, R11
+
+loop64:
+	MOVD R11, R12
+	CMP $0, R8
+	BGT outside65
+	CMP $0, R9
+	BLE outside65
+	WORD $0x3cec68bf // ldr q31, [x5, x12]
+	WORD $0x3cec68de // ldr q30, [x6, x12]
+	WORD $0x4e3ed7fd // fadd v29.4s, v31.4s, v30.4s
+	WORD $0x3d80009f // str q31, [x4]
+	WORD $0x3d80089d // str q29, [x4, #32]
+	WORD $0x3d80109e // str q30, [x4, #64]
+	ADD R7, R12
+	B col66
+
+outside65:
+	WORD $0x6f00e41c // movi v28.2d, #0
+	WORD $0x3d80009c // str q28, [x4]
+	WORD $0x3d80089c // str q28, [x4, #32]
+	WORD $0x3d80109c // str q28, [x4, #64]
+
+col66:
+	CMP $1, R8
+	BGT outside67
+	CMP $1, R9
+	BLE outside67
+	WORD $0x3cec68bb // ldr q27, [x5, x12]
+	WORD $0x3cec68da // ldr q26, [x6, x12]
+	WORD $0x4e3ad779 // fadd v25.4s, v27.4s, v26.4s
+	WORD $0x3d80049b // str q27, [x4, #16]
+	WORD $0x3d800c99 // str q25, [x4, #48]
+	WORD $0x3d80149a // str q26, [x4, #80]
+	ADD R7, R12
+	B col68
+
+outside67:
+	WORD $0x6f00e418 // movi v24.2d, #0
+	WORD $0x3d800498 // str q24, [x4, #16]
+	WORD $0x3d800c98 // str q24, [x4, #48]
+	WORD $0x3d801498 // str q24, [x4, #80]
+
+col68:
+	ADD R11, R1, R13
+	WORD $0x3dc00097 // ldr q23, [x4]
+	WORD $0x3dc00496 // ldr q22, [x4, #16]
+	WORD $0x4e36d6f5 // fadd v21.4s, v23.4s, v22.4s
+	WORD $0x3d8001b7 // str q23, [x13]
+	ADD R2, R13
+	WORD $0x3d8001b5 // str q21, [x13]
+	ADD R2, R13
+	WORD $0x3d8001b6 // str q22, [x13]
+	ADD R2, R13
+	WORD $0x3dc00894 // ldr q20, [x4, #32]
+	WORD $0x3dc00c93 // ldr q19, [x4, #48]
+	WORD $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	WORD $0x3d8001b4 // str q20, [x13]
+	ADD R2, R13
+	WORD $0x3d8001b2 // str q18, [x13]
+	ADD R2, R13
+	WORD $0x3d8001b3 // str q19, [x13]
+	ADD R2, R13
+	WORD $0x3dc01091 // ldr q17, [x4, #64]
+	WORD $0x3dc01490 // ldr q16, [x4, #80]
+	WORD $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
+	WORD $0x3d8001b1 // str q17, [x13]
+	ADD R2, R13
+	WORD $0x3d8001af // str q15, [x13]
+	ADD R2, R13
+	WORD $0x3d8001b0 // str q16, [x13]
+	ADD R2, R13
+	ADD $16, R11
+	SUBS $4, R10
+	BNE loop64
+	RET
+
+// winogradOutputClosed2NEON is wino.winogradOutput for closed tiles of 2x2, on a positive multiple of 4 channels.
+TEXT ·winogradOutputClosed2NEON(SB), NOSPLIT, $0-96
+	MOVD $neon_wino<>(SB), R0
+	MOVD y+0(FP), R1
+	MOVD m+16(FP), R2
+	MOVD pos+24(FP), R3
+	MOVD bias+32(FP), R4
+	FMOVS lo+80(FP), F31
+	WORD $0x4e0407ff // dup v31.4s, v31.s[0]
+	FMOVS hi+84(FP), F30
+	WORD $0x4e0407de // dup v30.4s, v30.s[0]
+	MOVD row+40(FP), R5
+	MOVD pixel+48(FP), R6
+	MOVD height+56(FP), R7
+	MOVD width+64(FP), R8
+	MOVD tmp+88(FP), R9
+	MOVD n+72(FP), R10
+	MOVD $0, R16
+	ADD R3<<1, R3, R12
+
+loop69:
+	ADD R16, R2, R11
+	MOVD R11, R13
+	WORD $0x3dc001bd // ldr q29, [x13]
+	ADD R12, R13
+	WORD $0x3dc001bc // ldr q28, [x13]
+	ADD R12, R13
+	WORD $0x3dc001bb // ldr q27, [x13]
+	ADD R12, R13
+	WORD $0x4e3bd79a // fadd v26.4s, v28.4s, v27.4s
+	WORD $0x4e3cd7b9 // fadd v25.4s, v29.4s, v28.4s
+	WORD $0x3d80013a // str q26, [x9]
+	WORD $0x3d800d39 // str q25, [x9, #48]
+	ADD R3, R11
+	MOVD R11, R13
+	WORD $0x3dc001b8 // ldr q24, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b7 // ldr q23, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b6 // ldr q22, [x13]
+	ADD R12, R13
+	WORD $0x4e36d6f5 // fadd v21.4s, v23.4s, v22.4s
+	WORD $0x4e37d714 // fadd v20.4s, v24.4s, v23.4s
+	WORD $0x3d800535 // str q21, [x9, #16]
+	WORD $0x3d801134 // str q20, [x9, #64]
+	ADD R3, R11
+	MOVD R11, R13
+	WORD $0x3dc001b3 // ldr q19, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b2 // ldr q18, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b1 // ldr q17, [x13]
+	ADD R12, R13
+	WORD $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
+	WORD $0x4e32d66f // fadd v15.4s, v19.4s, v18.4s
+	WORD $0x3d800930 // str q16, [x9, #32]
+	WORD $0x3d80152f // str q15, [x9, #80]
+	ADD R3, R11
+	WORD $0x3dc0008e // ldr q14, [x4]
+	MOVD R16, R14
+	CMP $0, R7
+	BLE stored70
+	MOVD R14, R15
+	WORD $0x3dc0012d // ldr q13, [x9]
+	WORD $0x3dc0052c // ldr q12, [x9, #16]
+	WORD $0x3dc0092b // ldr q11, [x9, #32]
+	WORD $0x4e2bd58a // fadd v10.4s, v12.4s, v11.4s
+	WORD $0x4e2cd5a9 // fadd v9.4s, v13.4s, v12.4s
+	WORD $0x4e2ed548 // fadd v8.4s, v10.4s, v14.4s
+	WORD $0x4e28f7e7 // fmax v7.4s, v31.4s, v8.4s
+	WORD $0x4ea7f7c6 // fmin v6.4s, v30.4s, v7.4s
+	WORD $0x3caf6826 // str q6, [x1, x15]
+	ADD R6, R15
+	CMP $1, R8
+	BLE next71
+	WORD $0x4e2ed525 // fadd v5.4s, v9.4s, v14.4s
+	WORD $0x4e25f7e4 // fmax v4.4s, v31.4s, v5.4s
+	WORD $0x4ea4f7c3 // fmin v3.4s, v30.4s, v4.4s
+	WORD $0x3caf6823 // str q3, [x1, x15]
+	ADD R6, R15
+
+next71:
+	ADD R5, R14
+	CMP $1, R7
+	BLE stored70
+	MOVD R14, R15
+	WORD $0x3dc00d22 // ldr q2, [x9, #48]
+	WORD $0x3dc01121 // ldr q1, [x9, #64]
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x4e20d43b // fadd v27.4s, v1.4s, v0.4s
+	WORD $0x4e21d45d // fadd v29.4s, v2.4s, v1.4s
+	WORD $0x4e2ed77c // fadd v28.4s, v27.4s, v14.4s
+	WORD $0x4e3cf7fa // fmax v26.4s, v31.4s, v28.4s
+	WORD $0x4ebaf7d9 // fmin v25.4s, v30.4s, v26.4s
+	WORD $0x3caf6839 // str q25, [x1, x15]
+	ADD R6, R15
+	CMP $1, R8
+	BLE next72
+	WORD $0x4e2ed7b6 // fadd v22.4s, v29.4s, v14.4s
+	WORD $0x4e36f7f8 // fmax v24.4s, v31.4s, v22.4s
+	WORD $0x4eb8f7d7 // fmin v23.4s, v30.4s, v24.4s
+	WORD $0x3caf6837 // str q23, [x1, x15]
+	ADD R6, R15
+
+next72:
+	ADD R5, R14
+
+stored70:
+	ADD $16, R4
+	ADD $16, R16
+	SUBS $4, R10
+	BNE loop69
+	RET
+
+// winogradOutputClosed2AddNEON is wino.winogradOutput for closed tiles of 2x2, on a positive multiple of 4 channels, and adds res.
+TEXT ·winogradOutputClosed2AddNEON(SB), NOSPLIT, $0-96
+	MOVD $neon_wino<>(SB), R0
+	MOVD y+0(FP), R1
+	MOVD m+16(FP), R2
+	MOVD pos+24(FP), R3
+	MOVD bias+32(FP), R4
+	MOVD res+8(FP), R5
+	FMOVS lo+80(FP), F31
+	WORD $0x4e0407ff // dup v31.4s, v31.s[0]
+	FMOVS hi+84(FP), F30
+	WORD $0x4e0407de // dup v30.4s, v30.s[0]
+	MOVD row+40(FP), R6
+	MOVD pixel+48(FP), R7
+	MOVD height+56(FP), R8
+	MOVD width+64(FP), R9
+	MOVD tmp+88(FP), R10
+	MOVD n+72(FP), R11
+	MOVD $0, R17
+	ADD R3<<1, R3, R13
+
+loop73:
+	ADD R17, R2, R12
+	MOVD R12, R14
+	WORD $0x3dc001dd // ldr q29, [x14]
+	ADD R13, R14
+	WORD $0x3dc001dc // ldr q28, [x14]
+	ADD R13, R14
+	WORD $0x3dc001db // ldr q27, [x14]
+	ADD R13, R14
+	WORD $0x4e3bd79a // fadd v26.4s, v28.4s, v27.4s
+	WORD $0x4e3cd7b9 // fadd v25.4s, v29.4s, v28.4s
+	WORD $0x3d80015a // str q26, [x10]
+	WORD $0x3d800d59 // str q25, [x10, #48]
+	ADD R3, R12
+	MOVD R12, R14
+	WORD $0x3dc001d8 // ldr q24, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d7 // ldr q23, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d6 // ldr q22, [x14]
+	ADD R13, R14
+	WORD $0x4e36d6f5 // fadd v21.4s, v23.4s, v22.4s
+	WORD $0x4e37d714 // fadd v20.4s, v24.4s, v23.4s
+	WORD $0x3d800555 // str q21, [x10, #16]
+	WORD $0x3d801154 // str q20, [x10, #64]
+	ADD R3, R12
+	MOVD R12, R14
+	WORD $0x3dc001d3 // ldr q19, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d2 // ldr q18, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d1 // ldr q17, [x14]
+	ADD R13, R14
+	WORD $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
+	WORD $0x4e32d66f // fadd v15.4s, v19.4s, v18.4s
+	WORD $0x3d800950 // str q16, [x10, #32]
+	WORD $0x3d80154f // str q15, [x10, #80]
+	ADD R3, R12
+	WORD $0x3dc0008e // ldr q14, [x4]
+	MOVD R17, R15
+	CMP $0, R8
+	BLE stored74
+	MOVD R15, R16
+	WORD $0x3dc0014d // ldr q13, [x10]
+	WORD $0x3dc0054c // ldr q12, [x10, #16]
+	WORD $0x3dc0094b // ldr q11, [x10, #32]
+	WORD $0x4e2bd58a // fadd v10.4s, v12.4s, v11.4s
+	WORD $0x4e2cd5a9 // fadd v9.4s, v13.4s, v12.4s
+	WORD $0x4e2ed548 // fadd v8.4s, v10.4s, v14.4s
+	WORD $0x3cf068a7 // ldr q7, [x5, x16]
+	WORD $0x4e27d506 // fadd v6.4s, v8.4s, v7.4s
+	WORD $0x4e26f7e5 // fmax v5.4s, v31.4s, v6.4s
+	WORD $0x4ea5f7c4 // fmin v4.4s, v30.4s, v5.4s
+	WORD $0x3cb06824 // str q4, [x1, x16]
+	ADD R7, R16
+	CMP $1, R9
+	BLE next75
+	WORD $0x4e2ed523 // fadd v3.4s, v9.4s, v14.4s
+	WORD $0x3cf068a2 // ldr q2, [x5, x16]
+	WORD $0x4e22d461 // fadd v1.4s, v3.4s, v2.4s
+	WORD $0x4e21f7e0 // fmax v0.4s, v31.4s, v1.4s
+	WORD $0x4ea0f7db // fmin v27.4s, v30.4s, v0.4s
+	WORD $0x3cb0683b // str q27, [x1, x16]
+	ADD R7, R16
+
+next75:
+	ADD R6, R15
+	CMP $1, R8
+	BLE stored74
+	MOVD R15, R16
+	WORD $0x3dc00d5d // ldr q29, [x10, #48]
+	WORD $0x3dc0115c // ldr q28, [x10, #64]
+	WORD $0x3dc0155a // ldr q26, [x10, #80]
+	WORD $0x4e3ad799 // fadd v25.4s, v28.4s, v26.4s
+	WORD $0x4e3cd7b6 // fadd v22.4s, v29.4s, v28.4s
+	WORD $0x4e2ed738 // fadd v24.4s, v25.4s, v14.4s
+	WORD $0x3cf068b7 // ldr q23, [x5, x16]
+	WORD $0x4e37d715 // fadd v21.4s, v24.4s, v23.4s
+	WORD $0x4e35f7f4 // fmax v20.4s, v31.4s, v21.4s
+	WORD $0x4eb4f7d1 // fmin v17.4s, v30.4s, v20.4s
+	WORD $0x3cb06831 // str q17, [x1, x16]
+	ADD R7, R16
+	CMP $1, R9
+	BLE next76
+	WORD $0x4e2ed6d3 // fadd v19.4s, v22.4s, v14.4s
+	WORD $0x3cf068b2 // ldr q18, [x5, x16]
+	WORD $0x4e32d670 // fadd v16.4s, v19.4s, v18.4s
+	WORD $0x4e30f7ef // fmax v15.4s, v31.4s, v16.4s
+	WORD $0x4eaff7cb // fmin v11.4s, v30.4s, v15.4s
+	WORD $0x3cb0682b // str q11, [x1, x16]
+	ADD R7, R16
+
+next76:
+	ADD R6, R15
+
+stored74:
+	ADD $16, R4
+	ADD $16, R17
+	SUBS $4, R11
+	BNE loop73
+	RET
+
+// winogradInputClosed3NEON is wino.winogradInput for closed tiles of 3x3, on a positive multiple of 4 channels.
+TEXT ·winogradInputClosed3NEON(SB), NOSPLIT, $0-64
+	MOVD $neon_wino<>(SB), R0
+	WORD $0x3dc0041d // ldr q29, [x0, #16]
+	WORD $0x4ebd1fbf // mov v31.16b, v29.16b
+	WORD $0x3dc0301c // ldr q28, [x0, #192]
+	WORD $0x4ebc1f9e // mov v30.16b, v28.16b
+	MOVD v+0(FP), R1
+	MOVD pos+8(FP), R2
+	MOVD rows+16(FP), R3
+	MOVD tmp+56(FP), R4
+	MOVD 0(R3), R5
+	MOVD 8(R3), R6
+	MOVD 16(R3), R7
+	MOVD pixel+24(FP), R8
+	MOVD left+32(FP), R9
+	MOVD right+40(FP), R10
+	MOVD n+48(FP), R11
+	MOVD $0, R12
+
+loop77:
+	MOVD R12, R13
+	CMP $0, R9
+	BGT outside78
+	CMP $0, R10
+	BLE outside78
+	WORD $0x3ced68bd // ldr q29, [x5, x13]
+	WORD $0x3ced68dc // ldr q28, [x6, x13]
+	WORD $0x3ced68fb // ldr q27, [x7, x13]
+	WORD $0x4e3bd7ba // fadd v26.4s, v29.4s, v27.4s
+	WORD $0x4ebdd779 // fsub v25.4s, v27.4s, v29.4s
+	WORD $0x6e3edf98 // fmul v24.4s, v28.4s, v30.4s
+	WORD $0x4e39d717 // fadd v23.4s, v24.4s, v25.4s
+	WORD $0x4eb9d716 // fsub v22.4s, v24.4s, v25.4s
+	WORD $0x4eba1f55 // mov v21.16b, v26.16b
+	WORD $0x4e3fcf95 // fmla v21.4s, v28.4s, v31.4s
+	WORD $0x4ebfcf9a // fmls v26.4s, v28.4s, v31.4s
+	WORD $0x3d800095 // str q21, [x4]
+	WORD $0x3d800c9a // str q26, [x4, #48]
+	WORD $0x3d801897 // str q23, [x4, #96]
+	WORD $0x3d802496 // str q22, [x4, #144]
+	ADD R8, R13
+	B col79
+
+outside78:
+	WORD $0x6f00e414 // movi v20.2d, #0
+	WORD $0x3d800094 // str q20, [x4]
+	WORD $0x3d800c94 // str q20, [x4, #48]
+	WORD $0x3d801894 // str q20, [x4, #96]
+	WORD $0x3d802494 // str q20, [x4, #144]
+
+col79:
+	CMP $1, R9
+	BGT outside80
+	CMP $1, R10
+	BLE outside80
+	WORD $0x3ced68b3 // ldr q19, [x5, x13]
+	WORD $0x3ced68d2 // ldr q18, [x6, x13]
+	WORD $0x3ced68f1 // ldr q17, [x7, x13]
+	WORD $0x4e31d670 // fadd v16.4s, v19.4s, v17.4s
+	WORD $0x4eb3d62f // fsub v15.4s, v17.4s, v19.4s
+	WORD $0x6e3ede4e // fmul v14.4s, v18.4s, v30.4s
+	WORD $0x4e2fd5cd // fadd v13.4s, v14.4s, v15.4s
+	WORD $0x4eafd5cc // fsub v12.4s, v14.4s, v15.4s
+	WORD $0x4eb01e0b // mov v11.16b, v16.16b
+	WORD $0x4e3fce4b // fmla v11.4s, v18.4s, v31.4s
+	WORD $0x4ebfce50 // fmls v16.4s, v18.4s, v31.4s
+	WORD $0x3d80048b // str q11, [x4, #16]
+	WORD $0x3d801090 // str q16, [x4, #64]
+	WORD $0x3d801c8d // str q13, [x4, #112]
+	WORD $0x3d80288c // str q12, [x4, #160]
+	ADD R8, R13
+	B col81
+
+outside80:
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x3d80048a // str q10, [x4, #16]
+	WORD $0x3d80108a // str q10, [x4, #64]
+	WORD $0x3d801c8a // str q10, [x4, #112]
+	WORD $0x3d80288a // str q10, [x4, #160]
+
+col81:
+	CMP $2, R9
+	BGT outside82
+	CMP $2, R10
+	BLE outside82
+	WORD $0x3ced68a9 // ldr q9, [x5, x13]
+	WORD $0x3ced68c8 // ldr q8, [x6, x13]
+	WORD $0x3ced68e7 // ldr q7, [x7, x13]
+	WORD $0x4e27d526 // fadd v6.4s, v9.4s, v7.4s
+	WORD $0x4ea9d4e5 // fsub v5.4s, v7.4s, v9.4s
+	WORD $0x6e3edd04 // fmul v4.4s, v8.4s, v30.4s
+	WORD $0x4e25d483 // fadd v3.4s, v4.4s, v5.4s
+	WORD $0x4ea5d482 // fsub v2.4s, v4.4s, v5.4s
+	WORD $0x4ea61cc1 // mov v1.16b, v6.16b
+	WORD $0x4e3fcd01 // fmla v1.4s, v8.4s, v31.4s
+	WORD $0x4ebfcd06 // fmls v6.4s, v8.4s, v31.4s
+	WORD $0x3d800881 // str q1, [x4, #32]
+	WORD $0x3d801486 // str q6, [x4, #80]
+	WORD $0x3d802083 // str q3, [x4, #128]
+	WORD $0x3d802c82 // str q2, [x4, #176]
+	ADD R8, R13
+	B col83
+
+outside82:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x3d800880 // str q0, [x4, #32]
+	WORD $0x3d801480 // str q0, [x4, #80]
+	WORD $0x3d802080 // str q0, [x4, #128]
+	WORD $0x3d802c80 // str q0, [x4, #176]
+
+col83:
+	ADD R12, R1, R14
+	WORD $0x3dc0009b // ldr q27, [x4]
+	WORD $0x3dc0049d // ldr q29, [x4, #16]
+	WORD $0x3dc00898 // ldr q24, [x4, #32]
+	WORD $0x4e38d779 // fadd v25.4s, v27.4s, v24.4s
+	WORD $0x4ebbd71c // fsub v28.4s, v24.4s, v27.4s
+	WORD $0x6e3edfb5 // fmul v21.4s, v29.4s, v30.4s
+	WORD $0x4e3cd6ba // fadd v26.4s, v21.4s, v28.4s
+	WORD $0x4ebcd6b7 // fsub v23.4s, v21.4s, v28.4s
+	WORD $0x4eb91f36 // mov v22.16b, v25.16b
+	WORD $0x4e3fcfb6 // fmla v22.4s, v29.4s, v31.4s
+	WORD $0x4ebfcfb9 // fmls v25.4s, v29.4s, v31.4s
+	WORD $0x3d8001d6 // str q22, [x14]
+	ADD R2, R14
+	WORD $0x3d8001d9 // str q25, [x14]
+	ADD R2, R14
+	WORD $0x3d8001da // str q26, [x14]
+	ADD R2, R14
+	WORD $0x3d8001d7 // str q23, [x14]
+	ADD R2, R14
+	WORD $0x3dc00c94 // ldr q20, [x4, #48]
+	WORD $0x3dc01091 // ldr q17, [x4, #64]
+	WORD $0x3dc01493 // ldr q19, [x4, #80]
+	WORD $0x4e33d68e // fadd v14.4s, v20.4s, v19.4s
+	WORD $0x4eb4d66f // fsub v15.4s, v19.4s, v20.4s
+	WORD $0x6e3ede32 // fmul v18.4s, v17.4s, v30.4s
+	WORD $0x4e2fd64b // fadd v11.4s, v18.4s, v15.4s
+	WORD $0x4eafd650 // fsub v16.4s, v18.4s, v15.4s
+	WORD $0x4eae1dcd // mov v13.16b, v14.16b
+	WORD $0x4e3fce2d // fmla v13.4s, v17.4s, v31.4s
+	WORD $0x4ebfce2e // fmls v14.4s, v17.4s, v31.4s
+	WORD $0x3d8001cd // str q13, [x14]
+	ADD R2, R14
+	WORD $0x3d8001ce // str q14, [x14]
+	ADD R2, R14
+	WORD $0x3d8001cb // str q11, [x14]
+	ADD R2, R14
+	WORD $0x3d8001d0 // str q16, [x14]
+	ADD R2, R14
+	WORD $0x3dc0188c // ldr q12, [x4, #96]
+	WORD $0x3dc01c8a // ldr q10, [x4, #112]
+	WORD $0x3dc02087 // ldr q7, [x4, #128]
+	WORD $0x4e27d589 // fadd v9.4s, v12.4s, v7.4s
+	WORD $0x4eacd4e4 // fsub v4.4s, v7.4s, v12.4s
+	WORD $0x6e3edd45 // fmul v5.4s, v10.4s, v30.4s
+	WORD $0x4e24d4a8 // fadd v8.4s, v5.4s, v4.4s
+	WORD $0x4ea4d4a1 // fsub v1.4s, v5.4s, v4.4s
+	WORD $0x4ea91d26 // mov v6.16b, v9.16b
+	WORD $0x4e3fcd46 // fmla v6.4s, v10.4s, v31.4s
+	WORD $0x4ebfcd49 // fmls v9.4s, v10.4s, v31.4s
+	WORD $0x3d8001c6 // str q6, [x14]
+	ADD R2, R14
+	WORD $0x3d8001c9 // str q9, [x14]
+	ADD R2, R14
+	WORD $0x3d8001c8 // str q8, [x14]
+	ADD R2, R14
+	WORD $0x3d8001c1 // str q1, [x14]
+	ADD R2, R14
+	WORD $0x3dc02483 // ldr q3, [x4, #144]
+	WORD $0x3dc02882 // ldr q2, [x4, #160]
+	WORD $0x3dc02c80 // ldr q0, [x4, #176]
+	WORD $0x4e20d478 // fadd v24.4s, v3.4s, v0.4s
+	WORD $0x4ea3d41b // fsub v27.4s, v0.4s, v3.4s
+	WORD $0x6e3edc55 // fmul v21.4s, v2.4s, v30.4s
+	WORD $0x4e3bd6bc // fadd v28.4s, v21.4s, v27.4s
+	WORD $0x4ebbd6bd // fsub v29.4s, v21.4s, v27.4s
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	WORD $0x4e3fcc56 // fmla v22.4s, v2.4s, v31.4s
+	WORD $0x4ebfcc58 // fmls v24.4s, v2.4s, v31.4s
+	WORD $0x3d8001d6 // str q22, [x14]
+	ADD R2, R14
+	WORD $0x3d8001d8 // str q24, [x14]
+	ADD R2, R14
+	WORD $0x3d8001dc // str q28, [x14]
+	ADD R2, R14
+	WORD $0x3d8001dd // str q29, [x14]
+	ADD R2, R14
+	ADD $16, R12
+	SUBS $4, R11
+	BNE loop77
+	RET
+
+// winogradOutputClosed3NEON is wino.winogradOutput for closed tiles of 3x3, on a positive multiple of 4 channels.
+TEXT ·winogradOutputClosed3NEON(SB), NOSPLIT, $0-96
+	MOVD $neon_wino<>(SB), R0
+	WORD $0x3dc0041d // ldr q29, [x0, #16]
+	WORD $0x4ebd1fbf // mov v31.16b, v29.16b
+	WORD $0x3dc0301c // ldr q28, [x0, #192]
+	WORD $0x4ebc1f9e // mov v30.16b, v28.16b
+	MOVD y+0(FP), R1
+	MOVD m+16(FP), R2
+	MOVD pos+24(FP), R3
+	MOVD bias+32(FP), R4
+	FMOVS lo+80(FP), F29
+	WORD $0x4e0407bd // dup v29.4s, v29.s[0]
+	FMOVS hi+84(FP), F28
+	WORD $0x4e04079c // dup v28.4s, v28.s[0]
+	MOVD row+40(FP), R5
+	MOVD pixel+48(FP), R6
+	MOVD height+56(FP), R7
+	MOVD width+64(FP), R8
+	MOVD tmp+88(FP), R9
+	MOVD n+72(FP), R10
+	MOVD $0, R16
+	LSL $2, R3, R12
+
+loop84:
+	ADD R16, R2, R11
+	MOVD R11, R13
+	WORD $0x3dc001bb // ldr q27, [x13]
+	ADD R12, R13
+	WORD $0x3dc001ba // ldr q26, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b9 // ldr q25, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b8 // ldr q24, [x13]
+	ADD R12, R13
+	WORD $0x4e3ad777 // fadd v23.4s, v27.4s, v26.4s
+	WORD $0x4ebad776 // fsub v22.4s, v27.4s, v26.4s
+	WORD $0x4e38d735 // fadd v21.4s, v25.4s, v24.4s
+	WORD $0x4eb8d734 // fsub v20.4s, v25.4s, v24.4s
+	WORD $0x4e35d6f3 // fadd v19.4s, v23.4s, v21.4s
+	WORD $0x6e3fded2 // fmul v18.4s, v22.4s, v31.4s
+	WORD $0x4e3ece92 // fmla v18.4s, v20.4s, v30.4s
+	WORD $0x4eb5d6f1 // fsub v17.4s, v23.4s, v21.4s
+	WORD $0x3d800133 // str q19, [x9]
+	WORD $0x3d801132 // str q18, [x9, #64]
+	WORD $0x3d802131 // str q17, [x9, #128]
+	ADD R3, R11
+	MOVD R11, R13
+	WORD $0x3dc001b0 // ldr q16, [x13]
+	ADD R12, R13
+	WORD $0x3dc001af // ldr q15, [x13]
+	ADD R12, R13
+	WORD $0x3dc001ae // ldr q14, [x13]
+	ADD R12, R13
+	WORD $0x3dc001ad // ldr q13, [x13]
+	ADD R12, R13
+	WORD $0x4e2fd60c // fadd v12.4s, v16.4s, v15.4s
+	WORD $0x4eafd60b // fsub v11.4s, v16.4s, v15.4s
+	WORD $0x4e2dd5ca // fadd v10.4s, v14.4s, v13.4s
+	WORD $0x4eadd5c9 // fsub v9.4s, v14.4s, v13.4s
+	WORD $0x4e2ad588 // fadd v8.4s, v12.4s, v10.4s
+	WORD $0x6e3fdd67 // fmul v7.4s, v11.4s, v31.4s
+	WORD $0x4e3ecd27 // fmla v7.4s, v9.4s, v30.4s
+	WORD $0x4eaad586 // fsub v6.4s, v12.4s, v10.4s
+	WORD $0x3d800528 // str q8, [x9, #16]
+	WORD $0x3d801527 // str q7, [x9, #80]
+	WORD $0x3d802526 // str q6, [x9, #144]
+	ADD R3, R11
+	MOVD R11, R13
+	WORD $0x3dc001a5 // ldr q5, [x13]
+	ADD R12, R13
+	WORD $0x3dc001a4 // ldr q4, [x13]
+	ADD R12, R13
+	WORD $0x3dc001a3 // ldr q3, [x13]
+	ADD R12, R13
+	WORD $0x3dc001a2 // ldr q2, [x13]
+	ADD R12, R13
+	WORD $0x4e24d4a1 // fadd v1.4s, v5.4s, v4.4s
+	WORD $0x4ea4d4a0 // fsub v0.4s, v5.4s, v4.4s
+	WORD $0x4e22d47b // fadd v27.4s, v3.4s, v2.4s
+	WORD $0x4ea2d47a // fsub v26.4s, v3.4s, v2.4s
+	WORD $0x4e3bd439 // fadd v25.4s, v1.4s, v27.4s
+	WORD $0x6e3fdc18 // fmul v24.4s, v0.4s, v31.4s
+	WORD $0x4e3ecf58 // fmla v24.4s, v26.4s, v30.4s
+	WORD $0x4ebbd436 // fsub v22.4s, v1.4s, v27.4s
+	WORD $0x3d800939 // str q25, [x9, #32]
+	WORD $0x3d801938 // str q24, [x9, #96]
+	WORD $0x3d802936 // str q22, [x9, #160]
+	ADD R3, R11
+	MOVD R11, R13
+	WORD $0x3dc001b4 // ldr q20, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b7 // ldr q23, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b5 // ldr q21, [x13]
+	ADD R12, R13
+	WORD $0x3dc001b3 // ldr q19, [x13]
+	ADD R12, R13
+	WORD $0x4e37d692 // fadd v18.4s, v20.4s, v23.4s
+	WORD $0x4eb7d691 // fsub v17.4s, v20.4s, v23.4s
+	WORD $0x4e33d6b0 // fadd v16.4s, v21.4s, v19.4s
+	WORD $0x4eb3d6af // fsub v15.4s, v21.4s, v19.4s
+	WORD $0x4e30d64e // fadd v14.4s, v18.4s, v16.4s
+	WORD $0x6e3fde2d // fmul v13.4s, v17.4s, v31.4s
+	WORD $0x4e3ecded // fmla v13.4s, v15.4s, v30.4s
+	WORD $0x4eb0d64b // fsub v11.4s, v18.4s, v16.4s
+	WORD $0x3d800d2e // str q14, [x9, #48]
+	WORD $0x3d801d2d // str q13, [x9, #112]
+	WORD $0x3d802d2b // str q11, [x9, #176]
+	ADD R3, R11
+	WORD $0x3dc00089 // ldr q9, [x4]
+	MOVD R16, R14
+	CMP $0, R7
+	BLE stored85
+	MOVD R14, R15
+	WORD $0x3dc0012c // ldr q12, [x9]
+	WORD $0x3dc0052a // ldr q10, [x9, #16]
+	WORD $0x3dc00928 // ldr q8, [x9, #32]
+	WORD $0x3dc00d27 // ldr q7, [x9, #48]
+	WORD $0x4e2ad586 // fadd v6.4s, v12.4s, v10.4s
+	WORD $0x4eaad585 // fsub v5.4s, v12.4s, v10.4s
+	WORD $0x4e27d504 // fadd v4.4s, v8.4s, v7.4s
+	WORD $0x4ea7d503 // fsub v3.4s, v8.4s, v7.4s
+	WORD $0x4e24d4c2 // fadd v2.4s, v6.4s, v4.4s
+	WORD $0x6e3fdca0 // fmul v0.4s, v5.4s, v31.4s
+	WORD $0x4e3ecc60 // fmla v0.4s, v3.4s, v30.4s
+	WORD $0x4ea4d4da // fsub v26.4s, v6.4s, v4.4s
+	WORD $0x4e29d441 // fadd v1.4s, v2.4s, v9.4s
+	WORD $0x4e21f7bb // fmax v27.4s, v29.4s, v1.4s
+	WORD $0x4ebbf799 // fmin v25.4s, v28.4s, v27.4s
+	WORD $0x3caf6839 // str q25, [x1, x15]
+	ADD R6, R15
+	CMP $1, R8
+	BLE next86
+	WORD $0x4e29d418 // fadd v24.4s, v0.4s, v9.4s
+	WORD $0x4e38f7b6 // fmax v22.4s, v29.4s, v24.4s
+	WORD $0x4eb6f794 // fmin v20.4s, v28.4s, v22.4s
+	WORD $0x3caf6834 // str q20, [x1, x15]
+	ADD R6, R15
+	CMP $2, R8
+	BLE next86
+	WORD $0x4e29d757 // fadd v23.4s, v26.4s, v9.4s
+	WORD $0x4e37f7b5 // fmax v21.4s, v29.4s, v23.4s
+	WORD $0x4eb5f793 // fmin v19.4s, v28.4s, v21.4s
+	WORD $0x3caf6833 // str q19, [x1, x15]
+	ADD R6, R15
+
+next86:
+	ADD R5, R14
+	CMP $1, R7
+	BLE stored85
+	MOVD R14, R15
+	WORD $0x3dc01131 // ldr q17, [x9, #64]
+	WORD $0x3dc0152f // ldr q15, [x9, #80]
+	WORD $0x3dc01932 // ldr q18, [x9, #96]
+	WORD $0x3dc01d30 // ldr q16, [x9, #112]
+	WORD $0x4e2fd62e // fadd v14.4s, v17.4s, v15.4s
+	WORD $0x4eafd62d // fsub v13.4s, v17.4s, v15.4s
+	WORD $0x4e30d64b // fadd v11.4s, v18.4s, v16.4s
+	WORD $0x4eb0d64c // fsub v12.4s, v18.4s, v16.4s
+	WORD $0x4e2bd5ca // fadd v10.4s, v14.4s, v11.4s
+	WORD $0x6e3fdda8 // fmul v8.4s, v13.4s, v31.4s
+	WORD $0x4e3ecd88 // fmla v8.4s, v12.4s, v30.4s
+	WORD $0x4eabd5c7 // fsub v7.4s, v14.4s, v11.4s
+	WORD $0x4e29d545 // fadd v5.4s, v10.4s, v9.4s
+	WORD $0x4e25f7a3 // fmax v3.4s, v29.4s, v5.4s
+	WORD $0x4ea3f786 // fmin v6.4s, v28.4s, v3.4s
+	WORD $0x3caf6826 // str q6, [x1, x15]
+	ADD R6, R15
+	CMP $1, R8
+	BLE next87
+	WORD $0x4e29d504 // fadd v4.4s, v8.4s, v9.4s
+	WORD $0x4e24f7a2 // fmax v2.4s, v29.4s, v4.4s
+	WORD $0x4ea2f781 // fmin v1.4s, v28.4s, v2.4s
+	WORD $0x3caf6821 // str q1, [x1, x15]
+	ADD R6, R15
+	CMP $2, R8
+	BLE next87
+	WORD $0x4e29d4fb // fadd v27.4s, v7.4s, v9.4s
+	WORD $0x4e3bf7b9 // fmax v25.4s, v29.4s, v27.4s
+	WORD $0x4eb9f780 // fmin v0.4s, v28.4s, v25.4s
+	WORD $0x3caf6820 // str q0, [x1, x15]
+	ADD R6, R15
+
+next87:
+	ADD R5, R14
+	CMP $2, R7
+	BLE stored85
+	MOVD R14, R15
+	WORD $0x3dc02138 // ldr q24, [x9, #128]
+	WORD $0x3dc02536 // ldr q22, [x9, #144]
+	WORD $0x3dc02934 // ldr q20, [x9, #160]
+	WORD $0x3dc02d3a // ldr q26, [x9, #176]
+	WORD $0x4e36d717 // fadd v23.4s, v24.4s, v22.4s
+	WORD $0x4eb6d715 // fsub v21.4s, v24.4s, v22.4s
+	WORD $0x4e3ad693 // fadd v19.4s, v20.4s, v26.4s
+	WORD $0x4ebad691 // fsub v17.4s, v20.4s, v26.4s
+	WORD $0x4e33d6ef // fadd v15.4s, v23.4s, v19.4s
+	WORD $0x6e3fdeb2 // fmul v18.4s, v21.4s, v31.4s
+	WORD $0x4e3ece32 // fmla v18.4s, v17.4s, v30.4s
+	WORD $0x4eb3d6f0 // fsub v16.4s, v23.4s, v19.4s
+	WORD $0x4e29d5ed // fadd v13.4s, v15.4s, v9.4s
+	WORD $0x4e2df7ac // fmax v12.4s, v29.4s, v13.4s
+	WORD $0x4eacf78e // fmin v14.4s, v28.4s, v12.4s
+	WORD $0x3caf682e // str q14, [x1, x15]
+	ADD R6, R15
+	CMP $1, R8
+	BLE next88
+	WORD $0x4e29d64b // fadd v11.4s, v18.4s, v9.4s
+	WORD $0x4e2bf7aa // fmax v10.4s, v29.4s, v11.4s
+	WORD $0x4eaaf785 // fmin v5.4s, v28.4s, v10.4s
+	WORD $0x3caf6825 // str q5, [x1, x15]
+	ADD R6, R15
+	CMP $2, R8
+	BLE next88
+	WORD $0x4e29d603 // fadd v3.4s, v16.4s, v9.4s
+	WORD $0x4e23f7a6 // fmax v6.4s, v29.4s, v3.4s
+	WORD $0x4ea6f788 // fmin v8.4s, v28.4s, v6.4s
+	WORD $0x3caf6828 // str q8, [x1, x15]
+	ADD R6, R15
+
+next88:
+	ADD R5, R14
+
+stored85:
+	ADD $16, R4
+	ADD $16, R16
+	SUBS $4, R10
+	BNE loop84
+	RET
+
+// winogradOutputClosed3AddNEON is wino.winogradOutput for closed tiles of 3x3, on a positive multiple of 4 channels, and adds res.
+TEXT ·winogradOutputClosed3AddNEON(SB), NOSPLIT, $0-96
+	MOVD $neon_wino<>(SB), R0
+	WORD $0x3dc0041d // ldr q29, [x0, #16]
+	WORD $0x4ebd1fbf // mov v31.16b, v29.16b
+	WORD $0x3dc0301c // ldr q28, [x0, #192]
+	WORD $0x4ebc1f9e // mov v30.16b, v28.16b
+	MOVD y+0(FP), R1
+	MOVD m+16(FP), R2
+	MOVD pos+24(FP), R3
+	MOVD bias+32(FP), R4
+	MOVD res+8(FP), R5
+	FMOVS lo+80(FP), F29
+	WORD $0x4e0407bd // dup v29.4s, v29.s[0]
+	FMOVS hi+84(FP), F28
+	WORD $0x4e04079c // dup v28.4s, v28.s[0]
+	MOVD row+40(FP), R6
+	MOVD pixel+48(FP), R7
+	MOVD height+56(FP), R8
+	MOVD width+64(FP), R9
+	MOVD tmp+88(FP), R10
+	MOVD n+72(FP), R11
+	MOVD $0, R17
+	LSL $2, R3, R13
+
+loop89:
+	ADD R17, R2, R12
+	MOVD R12, R14
+	WORD $0x3dc001db // ldr q27, [x14]
+	ADD R13, R14
+	WORD $0x3dc001da // ldr q26, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d9 // ldr q25, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d8 // ldr q24, [x14]
+	ADD R13, R14
+	WORD $0x4e3ad777 // fadd v23.4s, v27.4s, v26.4s
+	WORD $0x4ebad776 // fsub v22.4s, v27.4s, v26.4s
+	WORD $0x4e38d735 // fadd v21.4s, v25.4s, v24.4s
+	WORD $0x4eb8d734 // fsub v20.4s, v25.4s, v24.4s
+	WORD $0x4e35d6f3 // fadd v19.4s, v23.4s, v21.4s
+	WORD $0x6e3fded2 // fmul v18.4s, v22.4s, v31.4s
+	WORD $0x4e3ece92 // fmla v18.4s, v20.4s, v30.4s
+	WORD $0x4eb5d6f1 // fsub v17.4s, v23.4s, v21.4s
+	WORD $0x3d800153 // str q19, [x10]
+	WORD $0x3d801152 // str q18, [x10, #64]
+	WORD $0x3d802151 // str q17, [x10, #128]
+	ADD R3, R12
+	MOVD R12, R14
+	WORD $0x3dc001d0 // ldr q16, [x14]
+	ADD R13, R14
+	WORD $0x3dc001cf // ldr q15, [x14]
+	ADD R13, R14
+	WORD $0x3dc001ce // ldr q14, [x14]
+	ADD R13, R14
+	WORD $0x3dc001cd // ldr q13, [x14]
+	ADD R13, R14
+	WORD $0x4e2fd60c // fadd v12.4s, v16.4s, v15.4s
+	WORD $0x4eafd60b // fsub v11.4s, v16.4s, v15.4s
+	WORD $0x4e2dd5ca // fadd v10.4s, v14.4s, v13.4s
+	WORD $0x4eadd5c9 // fsub v9.4s, v14.4s, v13.4s
+	WORD $0x4e2ad588 // fadd v8.4s, v12.4s, v10.4s
+	WORD $0x6e3fdd67 // fmul v7.4s, v11.4s, v31.4s
+	WORD $0x4e3ecd27 // fmla v7.4s, v9.4s, v30.4s
+	WORD $0x4eaad586 // fsub v6.4s, v12.4s, v10.4s
+	WORD $0x3d800548 // str q8, [x10, #16]
+	WORD $0x3d801547 // str q7, [x10, #80]
+	WORD $0x3d802546 // str q6, [x10, #144]
+	ADD R3, R12
+	MOVD R12, R14
+	WORD $0x3dc001c5 // ldr q5, [x14]
+	ADD R13, R14
+	WORD $0x3dc001c4 // ldr q4, [x14]
+	ADD R13, R14
+	WORD $0x3dc001c3 // ldr q3, [x14]
+	ADD R13, R14
+	WORD $0x3dc001c2 // ldr q2, [x14]
+	ADD R13, R14
+	WORD $0x4e24d4a1 // fadd v1.4s, v5.4s, v4.4s
+	WORD $0x4ea4d4a0 // fsub v0.4s, v5.4s, v4.4s
+	WORD $0x4e22d47b // fadd v27.4s, v3.4s, v2.4s
+	WORD $0x4ea2d47a // fsub v26.4s, v3.4s, v2.4s
+	WORD $0x4e3bd439 // fadd v25.4s, v1.4s, v27.4s
+	WORD $0x6e3fdc18 // fmul v24.4s, v0.4s, v31.4s
+	WORD $0x4e3ecf58 // fmla v24.4s, v26.4s, v30.4s
+	WORD $0x4ebbd436 // fsub v22.4s, v1.4s, v27.4s
+	WORD $0x3d800959 // str q25, [x10, #32]
+	WORD $0x3d801958 // str q24, [x10, #96]
+	WORD $0x3d802956 // str q22, [x10, #160]
+	ADD R3, R12
+	MOVD R12, R14
+	WORD $0x3dc001d4 // ldr q20, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d7 // ldr q23, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d5 // ldr q21, [x14]
+	ADD R13, R14
+	WORD $0x3dc001d3 // ldr q19, [x14]
+	ADD R13, R14
+	WORD $0x4e37d692 // fadd v18.4s, v20.4s, v23.4s
+	WORD $0x4eb7d691 // fsub v17.4s, v20.4s, v23.4s
+	WORD $0x4e33d6b0 // fadd v16.4s, v21.4s, v19.4s
+	WORD $0x4eb3d6af // fsub v15.4s, v21.4s, v19.4s
+	WORD $0x4e30d64e // fadd v14.4s, v18.4s, v16.4s
+	WORD $0x6e3fde2d // fmul v13.4s, v17.4s, v31.4s
+	WORD $0x4e3ecded // fmla v13.4s, v15.4s, v30.4s
+	WORD $0x4eb0d64b // fsub v11.4s, v18.4s, v16.4s
+	WORD $0x3d800d4e // str q14, [x10, #48]
+	WORD $0x3d801d4d // str q13, [x10, #112]
+	WORD $0x3d802d4b // str q11, [x10, #176]
+	ADD R3, R12
+	WORD $0x3dc00089 // ldr q9, [x4]
+	MOVD R17, R15
+	CMP $0, R8
+	BLE stored90
+	MOVD R15, R16
+	WORD $0x3dc0014c // ldr q12, [x10]
+	WORD $0x3dc0054a // ldr q10, [x10, #16]
+	WORD $0x3dc00948 // ldr q8, [x10, #32]
+	WORD $0x3dc00d47 // ldr q7, [x10, #48]
+	WORD $0x4e2ad586 // fadd v6.4s, v12.4s, v10.4s
+	WORD $0x4eaad585 // fsub v5.4s, v12.4s, v10.4s
+	WORD $0x4e27d504 // fadd v4.4s, v8.4s, v7.4s
+	WORD $0x4ea7d503 // fsub v3.4s, v8.4s, v7.4s
+	WORD $0x4e24d4c2 // fadd v2.4s, v6.4s, v4.4s
+	WORD $0x6e3fdca0 // fmul v0.4s, v5.4s, v31.4s
+	WORD $0x4e3ecc60 // fmla v0.4s, v3.4s, v30.4s
+	WORD $0x4ea4d4da // fsub v26.4s, v6.4s, v4.4s
+	WORD $0x4e29d441 // fadd v1.4s, v2.4s, v9.4s
+	WORD $0x3cf068bb // ldr q27, [x5, x16]
+	WORD $0x4e3bd439 // fadd v25.4s, v1.4s, v27.4s
+	WORD $0x4e39f7b8 // fmax v24.4s, v29.4s, v25.4s
+	WORD $0x4eb8f796 // fmin v22.4s, v28.4s, v24.4s
+	WORD $0x3cb06836 // str q22, [x1, x16]
+	ADD R7, R16
+	CMP $1, R9
+	BLE next91
+	WORD $0x4e29d414 // fadd v20.4s, v0.4s, v9.4s
+	WORD $0x3cf068b7 // ldr q23, [x5, x16]
+	WORD $0x4e37d695 // fadd v21.4s, v20.4s, v23.4s
+	WORD $0x4e35f7b3 // fmax v19.4s, v29.4s, v21.4s
+	WORD $0x4eb3f791 // fmin v17.4s, v28.4s, v19.4s
+	WORD $0x3cb06831 // str q17, [x1, x16]
+	ADD R7, R16
+	CMP $2, R9
+	BLE next91
+	WORD $0x4e29d74f // fadd v15.4s, v26.4s, v9.4s
+	WORD $0x3cf068b2 // ldr q18, [x5, x16]
+	WORD $0x4e32d5f0 // fadd v16.4s, v15.4s, v18.4s
+	WORD $0x4e30f7ae // fmax v14.4s, v29.4s, v16.4s
+	WORD $0x4eaef78d // fmin v13.4s, v28.4s, v14.4s
+	WORD $0x3cb0682d // str q13, [x1, x16]
+	ADD R7, R16
+
+next91:
+	ADD R6, R15
+	CMP $1, R8
+	BLE stored90
+	MOVD R15, R16
+	WORD $0x3dc0114b // ldr q11, [x10, #64]
+	WORD $0x3dc0154c // ldr q12, [x10, #80]
+	WORD $0x3dc0194a // ldr q10, [x10, #96]
+	WORD $0x3dc01d48 // ldr q8, [x10, #112]
+	WORD $0x4e2cd567 // fadd v7.4s, v11.4s, v12.4s
+	WORD $0x4eacd565 // fsub v5.4s, v11.4s, v12.4s
+	WORD $0x4e28d543 // fadd v3.4s, v10.4s, v8.4s
+	WORD $0x4ea8d546 // fsub v6.4s, v10.4s, v8.4s
+	WORD $0x4e23d4e4 // fadd v4.4s, v7.4s, v3.4s
+	WORD $0x6e3fdca2 // fmul v2.4s, v5.4s, v31.4s
+	WORD $0x4e3eccc2 // fmla v2.4s, v6.4s, v30.4s
+	WORD $0x4ea3d4e1 // fsub v1.4s, v7.4s, v3.4s
+	WORD $0x4e29d49b // fadd v27.4s, v4.4s, v9.4s
+	WORD $0x3cf068b9 // ldr q25, [x5, x16]
+	WORD $0x4e39d778 // fadd v24.4s, v27.4s, v25.4s
+	WORD $0x4e38f7b6 // fmax v22.4s, v29.4s, v24.4s
+	WORD $0x4eb6f780 // fmin v0.4s, v28.4s, v22.4s
+	WORD $0x3cb06820 // str q0, [x1, x16]
+	ADD R7, R16
+	CMP $1, R9
+	BLE next92
+	WORD $0x4e29d454 // fadd v20.4s, v2.4s, v9.4s
+	WORD $0x3cf068b7 // ldr q23, [x5, x16]
+	WORD $0x4e37d695 // fadd v21.4s, v20.4s, v23.4s
+	WORD $0x4e35f7b3 // fmax v19.4s, v29.4s, v21.4s
+	WORD $0x4eb3f791 // fmin v17.4s, v28.4s, v19.4s
+	WORD $0x3cb06831 // str q17, [x1, x16]
+	ADD R7, R16
+	CMP $2, R9
+	BLE next92
+	WORD $0x4e29d43a // fadd v26.4s, v1.4s, v9.4s
+	WORD $0x3cf068af // ldr q15, [x5, x16]
+	WORD $0x4e2fd752 // fadd v18.4s, v26.4s, v15.4s
+	WORD $0x4e32f7b0 // fmax v16.4s, v29.4s, v18.4s
+	WORD $0x4eb0f78e // fmin v14.4s, v28.4s, v16.4s
+	WORD $0x3cb0682e // str q14, [x1, x16]
+	ADD R7, R16
+
+next92:
+	ADD R6, R15
+	CMP $2, R8
+	BLE stored90
+	MOVD R15, R16
+	WORD $0x3dc0214d // ldr q13, [x10, #128]
+	WORD $0x3dc0254b // ldr q11, [x10, #144]
+	WORD $0x3dc0294c // ldr q12, [x10, #160]
+	WORD $0x3dc02d4a // ldr q10, [x10, #176]
+	WORD $0x4e2bd5a8 // fadd v8.4s, v13.4s, v11.4s
+	WORD $0x4eabd5a5 // fsub v5.4s, v13.4s, v11.4s
+	WORD $0x4e2ad586 // fadd v6.4s, v12.4s, v10.4s
+	WORD $0x4eaad587 // fsub v7.4s, v12.4s, v10.4s
+	WORD $0x4e26d503 // fadd v3.4s, v8.4s, v6.4s
+	WORD $0x6e3fdca4 // fmul v4.4s, v5.4s, v31.4s
+	WORD $0x4e3ecce4 // fmla v4.4s, v7.4s, v30.4s
+	WORD $0x4ea6d51b // fsub v27.4s, v8.4s, v6.4s
+	WORD $0x4e29d479 // fadd v25.4s, v3.4s, v9.4s
+	WORD $0x3cf068b8 // ldr q24, [x5, x16]
+	WORD $0x4e38d736 // fadd v22.4s, v25.4s, v24.4s
+	WORD $0x4e36f7a0 // fmax v0.4s, v29.4s, v22.4s
+	WORD $0x4ea0f782 // fmin v2.4s, v28.4s, v0.4s
+	WORD $0x3cb06822 // str q2, [x1, x16]
+	ADD R7, R16
+	CMP $1, R9
+	BLE next93
+	WORD $0x4e29d494 // fadd v20.4s, v4.4s, v9.4s
+	WORD $0x3cf068b7 // ldr q23, [x5, x16]
+	WORD $0x4e37d695 // fadd v21.4s, v20.4s, v23.4s
+	WORD $0x4e35f7b3 // fmax v19.4s, v29.4s, v21.4s
+	WORD $0x4eb3f791 // fmin v17.4s, v28.4s, v19.4s
+	WORD $0x3cb06831 // str q17, [x1, x16]
+	ADD R7, R16
+	CMP $2, R9
+	BLE next93
+	WORD $0x4e29d761 // fadd v1.4s, v27.4s, v9.4s
+	WORD $0x3cf068ba // ldr q26, [x5, x16]
+	WORD $0x4e3ad42f // fadd v15.4s, v1.4s, v26.4s
+	WORD $0x4e2ff7b2 // fmax v18.4s, v29.4s, v15.4s
+	WORD $0x4eb2f790 // fmin v16.4s, v28.4s, v18.4s
+	WORD $0x3cb06830 // str q16, [x1, x16]
+	ADD R7, R16
+
+next93:
+	ADD R6, R15
+
+stored90:
+	ADD $16, R4
+	ADD $16, R17
+	SUBS $4, R11
+	BNE loop89
+	RET
+
 DATA neon_wino<>+0(SB)/4, $0x3f200000
 DATA neon_wino<>+4(SB)/4, $0x3f200000
 DATA neon_wino<>+8(SB)/4, $0x3f200000
@@ -1946,4 +3862,24 @@ DATA neon_wino<>+112(SB)/4, $0x40580000
 DATA neon_wino<>+116(SB)/4, $0x40580000
 DATA neon_wino<>+120(SB)/4, $0x40580000
 DATA neon_wino<>+124(SB)/4, $0x40580000
-GLOBL neon_wino<>(SB), RODATA|NOPTR, $128
+DATA neon_wino<>+128(SB)/4, $0x3f400000
+DATA neon_wino<>+132(SB)/4, $0x3f400000
+DATA neon_wino<>+136(SB)/4, $0x3f400000
+DATA neon_wino<>+140(SB)/4, $0x3f400000
+DATA neon_wino<>+144(SB)/4, $0x40000000
+DATA neon_wino<>+148(SB)/4, $0x40000000
+DATA neon_wino<>+152(SB)/4, $0x40000000
+DATA neon_wino<>+156(SB)/4, $0x40000000
+DATA neon_wino<>+160(SB)/4, $0x3f100000
+DATA neon_wino<>+164(SB)/4, $0x3f100000
+DATA neon_wino<>+168(SB)/4, $0x3f100000
+DATA neon_wino<>+172(SB)/4, $0x3f100000
+DATA neon_wino<>+176(SB)/4, $0x40800000
+DATA neon_wino<>+180(SB)/4, $0x40800000
+DATA neon_wino<>+184(SB)/4, $0x40800000
+DATA neon_wino<>+188(SB)/4, $0x40800000
+DATA neon_wino<>+192(SB)/4, $0x3f000000
+DATA neon_wino<>+196(SB)/4, $0x3f000000
+DATA neon_wino<>+200(SB)/4, $0x3f000000
+DATA neon_wino<>+204(SB)/4, $0x3f000000
+GLOBL neon_wino<>(SB), RODATA|NOPTR, $208

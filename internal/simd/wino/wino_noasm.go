@@ -11,7 +11,19 @@ func winogradInput2Asm(v *float32, pos int, rows **float32, pixel, left, right, 
 	panic(noAssembly)
 }
 
+func winogradInput3Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32) {
+	panic(noAssembly)
+}
+
 func winogradInput4Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32) {
+	panic(noAssembly)
+}
+
+func winogradInputClosed2Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32) {
+	panic(noAssembly)
+}
+
+func winogradInputClosed3Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32) {
 	panic(noAssembly)
 }
 
@@ -23,11 +35,35 @@ func winogradOutput2AddAsm(y, res, m *float32, pos int, bias *float32, row, pixe
 	panic(noAssembly)
 }
 
+func winogradOutput3Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
+	panic(noAssembly)
+}
+
+func winogradOutput3AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
+	panic(noAssembly)
+}
+
 func winogradOutput4Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
 	panic(noAssembly)
 }
 
 func winogradOutput4AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
+	panic(noAssembly)
+}
+
+func winogradOutputClosed2Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
+	panic(noAssembly)
+}
+
+func winogradOutputClosed2AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
+	panic(noAssembly)
+}
+
+func winogradOutputClosed3Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
+	panic(noAssembly)
+}
+
+func winogradOutputClosed3AddAsm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
 	panic(noAssembly)
 }
 
@@ -69,10 +105,32 @@ func winogradWeights2Asm(dst *float32, pos int, w *float32, tap int, row int, c 
 	panic(noAssembly)
 }
 
+func winogradWeights3Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64) {
+	panic(noAssembly)
+}
+
 func winogradWeights4Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64) {
+	panic(noAssembly)
+}
+
+func winogradWeightsClosed2Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64) {
+	panic(noAssembly)
+}
+
+func winogradWeightsClosed3Asm(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64) {
 	panic(noAssembly)
 }
 
 func winogradWholeWeights2Asm(dst *float32, pos int, w *float32, tap, row, c int) { panic(noAssembly) }
 
+func winogradWholeWeights3Asm(dst *float32, pos int, w *float32, tap, row, c int) { panic(noAssembly) }
+
 func winogradWholeWeights4Asm(dst *float32, pos int, w *float32, tap, row, c int) { panic(noAssembly) }
+
+func winogradWholeWeightsClosed2Asm(dst *float32, pos int, w *float32, tap, row, c int) {
+	panic(noAssembly)
+}
+
+func winogradWholeWeightsClosed3Asm(dst *float32, pos int, w *float32, tap, row, c int) {
+	panic(noAssembly)
+}

@@ -34,6 +34,51 @@ func winogradOutput4AVX512(y *float32, res *float32, m *float32, pos int, bias *
 //go:noescape
 func winogradOutput4AddAVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
 
+// winogradInput3AVX512 is wino.winogradInput for tiles of 3x3 outputs.
+//
+//go:noescape
+func winogradInput3AVX512(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
+
+// winogradOutput3AVX512 is wino.winogradOutput for tiles of 3x3 outputs.
+//
+//go:noescape
+func winogradOutput3AVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradOutput3AddAVX512 is wino.winogradOutput for tiles of 3x3 outputs that adds res.
+//
+//go:noescape
+func winogradOutput3AddAVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradInputClosed2AVX512 is wino.winogradInput for closed tiles of 2x2.
+//
+//go:noescape
+func winogradInputClosed2AVX512(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
+
+// winogradOutputClosed2AVX512 is wino.winogradOutput for closed tiles of 2x2.
+//
+//go:noescape
+func winogradOutputClosed2AVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradOutputClosed2AddAVX512 is wino.winogradOutput for closed tiles of 2x2 that adds res.
+//
+//go:noescape
+func winogradOutputClosed2AddAVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradInputClosed3AVX512 is wino.winogradInput for closed tiles of 3x3.
+//
+//go:noescape
+func winogradInputClosed3AVX512(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
+
+// winogradOutputClosed3AVX512 is wino.winogradOutput for closed tiles of 3x3.
+//
+//go:noescape
+func winogradOutputClosed3AVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradOutputClosed3AddAVX512 is wino.winogradOutput for closed tiles of 3x3 that adds res.
+//
+//go:noescape
+func winogradOutputClosed3AddAVX512(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
 // winogradWeights2AVX512 is wino.winogradWeights for tiles of 2x2 outputs and a vector of columns.
 //
 //go:noescape
@@ -43,6 +88,21 @@ func winogradWeights2AVX512(dst *float32, pos int, w *float32, tap int, row int,
 //
 //go:noescape
 func winogradWeights4AVX512(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+
+// winogradWeights3AVX512 is wino.winogradWeights for tiles of 3x3 outputs and a vector of columns.
+//
+//go:noescape
+func winogradWeights3AVX512(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+
+// winogradWeightsClosed2AVX512 is wino.winogradWeights for closed tiles of 2x2 and a vector of columns.
+//
+//go:noescape
+func winogradWeightsClosed2AVX512(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+
+// winogradWeightsClosed3AVX512 is wino.winogradWeights for closed tiles of 3x3 and a vector of columns.
+//
+//go:noescape
+func winogradWeightsClosed3AVX512(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
 
 // winogradPair0AVX512 is wino.winogradPair for rows 0 and 5 and a vector of columns.
 //
@@ -124,6 +184,51 @@ func winogradOutput4AVX2(y *float32, res *float32, m *float32, pos int, bias *fl
 //go:noescape
 func winogradOutput4AddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
 
+// winogradInput3AVX2 is wino.winogradInput for tiles of 3x3 outputs.
+//
+//go:noescape
+func winogradInput3AVX2(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
+
+// winogradOutput3AVX2 is wino.winogradOutput for tiles of 3x3 outputs.
+//
+//go:noescape
+func winogradOutput3AVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradOutput3AddAVX2 is wino.winogradOutput for tiles of 3x3 outputs that adds res.
+//
+//go:noescape
+func winogradOutput3AddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradInputClosed2AVX2 is wino.winogradInput for closed tiles of 2x2.
+//
+//go:noescape
+func winogradInputClosed2AVX2(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
+
+// winogradOutputClosed2AVX2 is wino.winogradOutput for closed tiles of 2x2.
+//
+//go:noescape
+func winogradOutputClosed2AVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradOutputClosed2AddAVX2 is wino.winogradOutput for closed tiles of 2x2 that adds res.
+//
+//go:noescape
+func winogradOutputClosed2AddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradInputClosed3AVX2 is wino.winogradInput for closed tiles of 3x3.
+//
+//go:noescape
+func winogradInputClosed3AVX2(v *float32, pos int, rows **float32, pixel int, left int, right int, n int, tmp *float32)
+
+// winogradOutputClosed3AVX2 is wino.winogradOutput for closed tiles of 3x3.
+//
+//go:noescape
+func winogradOutputClosed3AVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradOutputClosed3AddAVX2 is wino.winogradOutput for closed tiles of 3x3 that adds res.
+//
+//go:noescape
+func winogradOutputClosed3AddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
 // winogradWeights2AVX2 is wino.winogradWeights for tiles of 2x2 outputs and a vector of columns.
 //
 //go:noescape
@@ -133,6 +238,21 @@ func winogradWeights2AVX2(dst *float32, pos int, w *float32, tap int, row int, c
 //
 //go:noescape
 func winogradWeights4AVX2(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+
+// winogradWeights3AVX2 is wino.winogradWeights for tiles of 3x3 outputs and a vector of columns.
+//
+//go:noescape
+func winogradWeights3AVX2(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+
+// winogradWeightsClosed2AVX2 is wino.winogradWeights for closed tiles of 2x2 and a vector of columns.
+//
+//go:noescape
+func winogradWeightsClosed2AVX2(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+
+// winogradWeightsClosed3AVX2 is wino.winogradWeights for closed tiles of 3x3 and a vector of columns.
+//
+//go:noescape
+func winogradWeightsClosed3AVX2(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
 
 // winogradPair0AVX2 is wino.winogradPair for rows 0 and 5 and a vector of columns.
 //

@@ -34,6 +34,51 @@ func winogradOutput4NEON(y, res, m *float32, pos int, bias *float32, row, pixel,
 //go:noescape
 func winogradOutput4AddNEON(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
 
+// winogradInput3NEON is wino.winogradInput for tiles of 3x3 outputs, on a positive multiple of 4 channels.
+//
+//go:noescape
+func winogradInput3NEON(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
+
+// winogradOutput3NEON is wino.winogradOutput for tiles of 3x3 outputs, on a positive multiple of 4 channels.
+//
+//go:noescape
+func winogradOutput3NEON(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+// winogradOutput3AddNEON is wino.winogradOutput for tiles of 3x3 outputs, on a positive multiple of 4 channels, and adds res.
+//
+//go:noescape
+func winogradOutput3AddNEON(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+// winogradInputClosed2NEON is wino.winogradInput for closed tiles of 2x2, on a positive multiple of 4 channels.
+//
+//go:noescape
+func winogradInputClosed2NEON(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
+
+// winogradOutputClosed2NEON is wino.winogradOutput for closed tiles of 2x2, on a positive multiple of 4 channels.
+//
+//go:noescape
+func winogradOutputClosed2NEON(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+// winogradOutputClosed2AddNEON is wino.winogradOutput for closed tiles of 2x2, on a positive multiple of 4 channels, and adds res.
+//
+//go:noescape
+func winogradOutputClosed2AddNEON(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+// winogradInputClosed3NEON is wino.winogradInput for closed tiles of 3x3, on a positive multiple of 4 channels.
+//
+//go:noescape
+func winogradInputClosed3NEON(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
+
+// winogradOutputClosed3NEON is wino.winogradOutput for closed tiles of 3x3, on a positive multiple of 4 channels.
+//
+//go:noescape
+func winogradOutputClosed3NEON(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
+// winogradOutputClosed3AddNEON is wino.winogradOutput for closed tiles of 3x3, on a positive multiple of 4 channels, and adds res.
+//
+//go:noescape
+func winogradOutputClosed3AddNEON(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)
+
 // winogradWholeWeights2NEON is wino.winogradWeights for tiles of 2x2 outputs and 4 columns.
 //
 //go:noescape
@@ -43,6 +88,21 @@ func winogradWholeWeights2NEON(dst *float32, pos int, w *float32, tap, row, c in
 //
 //go:noescape
 func winogradWholeWeights4NEON(dst *float32, pos int, w *float32, tap, row, c int)
+
+// winogradWholeWeights3NEON is wino.winogradWeights for tiles of 3x3 outputs and 4 columns.
+//
+//go:noescape
+func winogradWholeWeights3NEON(dst *float32, pos int, w *float32, tap, row, c int)
+
+// winogradWholeWeightsClosed2NEON is wino.winogradWeights for closed tiles of 2x2 and 4 columns.
+//
+//go:noescape
+func winogradWholeWeightsClosed2NEON(dst *float32, pos int, w *float32, tap, row, c int)
+
+// winogradWholeWeightsClosed3NEON is wino.winogradWeights for closed tiles of 3x3 and 4 columns.
+//
+//go:noescape
+func winogradWholeWeightsClosed3NEON(dst *float32, pos int, w *float32, tap, row, c int)
 
 // winogradPair0NEON is wino.winogradPair for pair 0 and 4 columns.
 //

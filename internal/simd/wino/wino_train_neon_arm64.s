@@ -420,6 +420,491 @@ row2:
 	BNE row2
 	RET
 
+// winogradWholeWeights3NEON is wino.winogradWeights for tiles of 3x3 outputs and 4 columns.
+TEXT ·winogradWholeWeights3NEON(SB), NOSPLIT, $0-48
+	MOVD $neon_wino_train<>(SB), R0
+	MOVD dst+0(FP), R1
+	MOVD pos+8(FP), R2
+	MOVD w+16(FP), R3
+	MOVD tap+24(FP), R4
+	MOVD row+32(FP), R5
+	MOVD c+40(FP), R6
+	ADD R4<<1, R4, R7
+
+row3:
+	MOVD R3, R8
+	WORD $0x3dc0011f // ldr q31, [x8]
+	ADD R7, R8
+	WORD $0x3dc0011e // ldr q30, [x8]
+	ADD R7, R8
+	WORD $0x3dc0011d // ldr q29, [x8]
+	WORD $0x3dc0201c // ldr q28, [x0, #128]
+	WORD $0x4ebf1ffb // mov v27.16b, v31.16b
+	WORD $0x4e3ccfbb // fmla v27.4s, v29.4s, v28.4s
+	WORD $0x3dc0241a // ldr q26, [x0, #144]
+	WORD $0x4ebb1f79 // mov v25.16b, v27.16b
+	WORD $0x4e3acfd9 // fmla v25.4s, v30.4s, v26.4s
+	WORD $0x3dc02818 // ldr q24, [x0, #160]
+	WORD $0x6e38df37 // fmul v23.4s, v25.4s, v24.4s
+	WORD $0x3dc02416 // ldr q22, [x0, #144]
+	WORD $0x4eb6cfdb // fmls v27.4s, v30.4s, v22.4s
+	WORD $0x3dc02c15 // ldr q21, [x0, #176]
+	WORD $0x6e35df74 // fmul v20.4s, v27.4s, v21.4s
+	WORD $0x3dc03013 // ldr q19, [x0, #192]
+	WORD $0x3dc03412 // ldr q18, [x0, #208]
+	WORD $0x4ebf1ff1 // mov v17.16b, v31.16b
+	WORD $0x4e32cfb1 // fmla v17.4s, v29.4s, v18.4s
+	WORD $0x4e33cfd1 // fmla v17.4s, v30.4s, v19.4s
+	WORD $0x3dc03810 // ldr q16, [x0, #224]
+	WORD $0x6e30de2f // fmul v15.4s, v17.4s, v16.4s
+	WORD $0x3dc03c0e // ldr q14, [x0, #240]
+	WORD $0x6e2edfed // fmul v13.4s, v31.4s, v14.4s
+	ADD R4, R3, R8
+	WORD $0x3dc0010c // ldr q12, [x8]
+	ADD R7, R8
+	WORD $0x3dc0010b // ldr q11, [x8]
+	ADD R7, R8
+	WORD $0x3dc0010a // ldr q10, [x8]
+	WORD $0x3dc02009 // ldr q9, [x0, #128]
+	WORD $0x4eac1d88 // mov v8.16b, v12.16b
+	WORD $0x4e29cd48 // fmla v8.4s, v10.4s, v9.4s
+	WORD $0x3dc02407 // ldr q7, [x0, #144]
+	WORD $0x4ea81d06 // mov v6.16b, v8.16b
+	WORD $0x4e27cd66 // fmla v6.4s, v11.4s, v7.4s
+	WORD $0x3dc02805 // ldr q5, [x0, #160]
+	WORD $0x6e25dcc4 // fmul v4.4s, v6.4s, v5.4s
+	WORD $0x3dc02403 // ldr q3, [x0, #144]
+	WORD $0x4ea3cd68 // fmls v8.4s, v11.4s, v3.4s
+	WORD $0x3dc02c02 // ldr q2, [x0, #176]
+	WORD $0x6e22dd01 // fmul v1.4s, v8.4s, v2.4s
+	WORD $0x3dc03000 // ldr q0, [x0, #192]
+	WORD $0x3dc0341c // ldr q28, [x0, #208]
+	WORD $0x4eac1d9a // mov v26.16b, v12.16b
+	WORD $0x4e3ccd5a // fmla v26.4s, v10.4s, v28.4s
+	WORD $0x4e20cd7a // fmla v26.4s, v11.4s, v0.4s
+	WORD $0x3dc03819 // ldr q25, [x0, #224]
+	WORD $0x6e39df58 // fmul v24.4s, v26.4s, v25.4s
+	WORD $0x3dc03c16 // ldr q22, [x0, #240]
+	WORD $0x6e36dd9b // fmul v27.4s, v12.4s, v22.4s
+	ADD R4, R3, R8
+	ADD R4, R8
+	WORD $0x3dc00115 // ldr q21, [x8]
+	ADD R7, R8
+	WORD $0x3dc00112 // ldr q18, [x8]
+	ADD R7, R8
+	WORD $0x3dc0011e // ldr q30, [x8]
+	WORD $0x3dc02013 // ldr q19, [x0, #128]
+	WORD $0x4eb51eb1 // mov v17.16b, v21.16b
+	WORD $0x4e33cfd1 // fmla v17.4s, v30.4s, v19.4s
+	WORD $0x3dc02410 // ldr q16, [x0, #144]
+	WORD $0x4eb11e3f // mov v31.16b, v17.16b
+	WORD $0x4e30ce5f // fmla v31.4s, v18.4s, v16.4s
+	WORD $0x3dc0280e // ldr q14, [x0, #160]
+	WORD $0x6e2edfe9 // fmul v9.4s, v31.4s, v14.4s
+	WORD $0x3dc02407 // ldr q7, [x0, #144]
+	WORD $0x4ea7ce51 // fmls v17.4s, v18.4s, v7.4s
+	WORD $0x3dc02c06 // ldr q6, [x0, #176]
+	WORD $0x6e26de25 // fmul v5.4s, v17.4s, v6.4s
+	WORD $0x3dc03003 // ldr q3, [x0, #192]
+	WORD $0x3dc03408 // ldr q8, [x0, #208]
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4e28cfc2 // fmla v2.4s, v30.4s, v8.4s
+	WORD $0x4e23ce42 // fmla v2.4s, v18.4s, v3.4s
+	WORD $0x3dc0381c // ldr q28, [x0, #224]
+	WORD $0x6e3cdc4b // fmul v11.4s, v2.4s, v28.4s
+	WORD $0x3dc03c00 // ldr q0, [x0, #240]
+	WORD $0x6e20deba // fmul v26.4s, v21.4s, v0.4s
+	MOVD R1, R8
+	WORD $0x3dc02019 // ldr q25, [x0, #128]
+	WORD $0x4ead1dac // mov v12.16b, v13.16b
+	WORD $0x4e39cf4c // fmla v12.4s, v26.4s, v25.4s
+	WORD $0x3dc02416 // ldr q22, [x0, #144]
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e36cf73 // fmla v19.4s, v27.4s, v22.4s
+	WORD $0x3dc02810 // ldr q16, [x0, #160]
+	WORD $0x6e30de7f // fmul v31.4s, v19.4s, v16.4s
+	WORD $0x3dc0240e // ldr q14, [x0, #144]
+	WORD $0x4eaecf6c // fmls v12.4s, v27.4s, v14.4s
+	WORD $0x3dc02c07 // ldr q7, [x0, #176]
+	WORD $0x6e27dd91 // fmul v17.4s, v12.4s, v7.4s
+	WORD $0x3dc03006 // ldr q6, [x0, #192]
+	WORD $0x3dc03408 // ldr q8, [x0, #208]
+	WORD $0x4ead1db2 // mov v18.16b, v13.16b
+	WORD $0x4e28cf52 // fmla v18.4s, v26.4s, v8.4s
+	WORD $0x4e26cf72 // fmla v18.4s, v27.4s, v6.4s
+	WORD $0x3dc03803 // ldr q3, [x0, #224]
+	WORD $0x6e23de42 // fmul v2.4s, v18.4s, v3.4s
+	WORD $0x3dc03c1c // ldr q28, [x0, #240]
+	WORD $0x6e3cddb5 // fmul v21.4s, v13.4s, v28.4s
+	WORD $0x3d800115 // str q21, [x8]
+	ADD R2, R8
+	WORD $0x3d80011f // str q31, [x8]
+	ADD R2, R8
+	WORD $0x3d800111 // str q17, [x8]
+	ADD R2, R8
+	WORD $0x3d800102 // str q2, [x8]
+	ADD R2, R8
+	WORD $0x3d80011a // str q26, [x8]
+	ADD R2, R8
+	WORD $0x3dc02000 // ldr q0, [x0, #128]
+	WORD $0x4eb71ef9 // mov v25.16b, v23.16b
+	WORD $0x4e20cd39 // fmla v25.4s, v9.4s, v0.4s
+	WORD $0x3dc02416 // ldr q22, [x0, #144]
+	WORD $0x4eb91f33 // mov v19.16b, v25.16b
+	WORD $0x4e36cc93 // fmla v19.4s, v4.4s, v22.4s
+	WORD $0x3dc02810 // ldr q16, [x0, #160]
+	WORD $0x6e30de6e // fmul v14.4s, v19.4s, v16.4s
+	WORD $0x3dc0240c // ldr q12, [x0, #144]
+	WORD $0x4eaccc99 // fmls v25.4s, v4.4s, v12.4s
+	WORD $0x3dc02c07 // ldr q7, [x0, #176]
+	WORD $0x6e27df28 // fmul v8.4s, v25.4s, v7.4s
+	WORD $0x3dc0301b // ldr q27, [x0, #192]
+	WORD $0x3dc03406 // ldr q6, [x0, #208]
+	WORD $0x4eb71ef2 // mov v18.16b, v23.16b
+	WORD $0x4e26cd32 // fmla v18.4s, v9.4s, v6.4s
+	WORD $0x4e3bcc92 // fmla v18.4s, v4.4s, v27.4s
+	WORD $0x3dc03803 // ldr q3, [x0, #224]
+	WORD $0x6e23de4d // fmul v13.4s, v18.4s, v3.4s
+	WORD $0x3dc03c1c // ldr q28, [x0, #240]
+	WORD $0x6e3cdef5 // fmul v21.4s, v23.4s, v28.4s
+	WORD $0x3d800115 // str q21, [x8]
+	ADD R2, R8
+	WORD $0x3d80010e // str q14, [x8]
+	ADD R2, R8
+	WORD $0x3d800108 // str q8, [x8]
+	ADD R2, R8
+	WORD $0x3d80010d // str q13, [x8]
+	ADD R2, R8
+	WORD $0x3d800109 // str q9, [x8]
+	ADD R2, R8
+	WORD $0x3dc0201f // ldr q31, [x0, #128]
+	WORD $0x4eb41e91 // mov v17.16b, v20.16b
+	WORD $0x4e3fccb1 // fmla v17.4s, v5.4s, v31.4s
+	WORD $0x3dc02402 // ldr q2, [x0, #144]
+	WORD $0x4eb11e3a // mov v26.16b, v17.16b
+	WORD $0x4e22cc3a // fmla v26.4s, v1.4s, v2.4s
+	WORD $0x3dc02800 // ldr q0, [x0, #160]
+	WORD $0x6e20df56 // fmul v22.4s, v26.4s, v0.4s
+	WORD $0x3dc02413 // ldr q19, [x0, #144]
+	WORD $0x4eb3cc31 // fmls v17.4s, v1.4s, v19.4s
+	WORD $0x3dc02c10 // ldr q16, [x0, #176]
+	WORD $0x6e30de2c // fmul v12.4s, v17.4s, v16.4s
+	WORD $0x3dc03019 // ldr q25, [x0, #192]
+	WORD $0x3dc03407 // ldr q7, [x0, #208]
+	WORD $0x4eb41e86 // mov v6.16b, v20.16b
+	WORD $0x4e27cca6 // fmla v6.4s, v5.4s, v7.4s
+	WORD $0x4e39cc26 // fmla v6.4s, v1.4s, v25.4s
+	WORD $0x3dc03804 // ldr q4, [x0, #224]
+	WORD $0x6e24dcdb // fmul v27.4s, v6.4s, v4.4s
+	WORD $0x3dc03c12 // ldr q18, [x0, #240]
+	WORD $0x6e32de83 // fmul v3.4s, v20.4s, v18.4s
+	WORD $0x3d800103 // str q3, [x8]
+	ADD R2, R8
+	WORD $0x3d800116 // str q22, [x8]
+	ADD R2, R8
+	WORD $0x3d80010c // str q12, [x8]
+	ADD R2, R8
+	WORD $0x3d80011b // str q27, [x8]
+	ADD R2, R8
+	WORD $0x3d800105 // str q5, [x8]
+	ADD R2, R8
+	WORD $0x3dc02017 // ldr q23, [x0, #128]
+	WORD $0x4eaf1dfc // mov v28.16b, v15.16b
+	WORD $0x4e37cd7c // fmla v28.4s, v11.4s, v23.4s
+	WORD $0x3dc02415 // ldr q21, [x0, #144]
+	WORD $0x4ebc1f8e // mov v14.16b, v28.16b
+	WORD $0x4e35cf0e // fmla v14.4s, v24.4s, v21.4s
+	WORD $0x3dc02808 // ldr q8, [x0, #160]
+	WORD $0x6e28ddcd // fmul v13.4s, v14.4s, v8.4s
+	WORD $0x3dc02409 // ldr q9, [x0, #144]
+	WORD $0x4ea9cf1c // fmls v28.4s, v24.4s, v9.4s
+	WORD $0x3dc02c1f // ldr q31, [x0, #176]
+	WORD $0x6e3fdf82 // fmul v2.4s, v28.4s, v31.4s
+	WORD $0x3dc0301a // ldr q26, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4eaf1df3 // mov v19.16b, v15.16b
+	WORD $0x4e20cd73 // fmla v19.4s, v11.4s, v0.4s
+	WORD $0x4e3acf13 // fmla v19.4s, v24.4s, v26.4s
+	WORD $0x3dc03811 // ldr q17, [x0, #224]
+	WORD $0x6e31de70 // fmul v16.4s, v19.4s, v17.4s
+	WORD $0x3dc03c07 // ldr q7, [x0, #240]
+	WORD $0x6e27dde1 // fmul v1.4s, v15.4s, v7.4s
+	WORD $0x3d800101 // str q1, [x8]
+	ADD R2, R8
+	WORD $0x3d80010d // str q13, [x8]
+	ADD R2, R8
+	WORD $0x3d800102 // str q2, [x8]
+	ADD R2, R8
+	WORD $0x3d800110 // str q16, [x8]
+	ADD R2, R8
+	WORD $0x3d80010b // str q11, [x8]
+	ADD R2, R8
+	WORD $0x3dc02019 // ldr q25, [x0, #128]
+	WORD $0x4ebd1fa6 // mov v6.16b, v29.16b
+	WORD $0x4e39cfc6 // fmla v6.4s, v30.4s, v25.4s
+	WORD $0x3dc02404 // ldr q4, [x0, #144]
+	WORD $0x4ea61cd4 // mov v20.16b, v6.16b
+	WORD $0x4e24cd54 // fmla v20.4s, v10.4s, v4.4s
+	WORD $0x3dc02812 // ldr q18, [x0, #160]
+	WORD $0x6e32de83 // fmul v3.4s, v20.4s, v18.4s
+	WORD $0x3dc02416 // ldr q22, [x0, #144]
+	WORD $0x4eb6cd46 // fmls v6.4s, v10.4s, v22.4s
+	WORD $0x3dc02c0c // ldr q12, [x0, #176]
+	WORD $0x6e2cdcdb // fmul v27.4s, v6.4s, v12.4s
+	WORD $0x3dc03005 // ldr q5, [x0, #192]
+	WORD $0x3dc03417 // ldr q23, [x0, #208]
+	WORD $0x4ebd1fb5 // mov v21.16b, v29.16b
+	WORD $0x4e37cfd5 // fmla v21.4s, v30.4s, v23.4s
+	WORD $0x4e25cd55 // fmla v21.4s, v10.4s, v5.4s
+	WORD $0x3dc0380e // ldr q14, [x0, #224]
+	WORD $0x6e2edea8 // fmul v8.4s, v21.4s, v14.4s
+	WORD $0x3dc03c09 // ldr q9, [x0, #240]
+	WORD $0x6e29dfbc // fmul v28.4s, v29.4s, v9.4s
+	WORD $0x3d80011c // str q28, [x8]
+	ADD R2, R8
+	WORD $0x3d800103 // str q3, [x8]
+	ADD R2, R8
+	WORD $0x3d80011b // str q27, [x8]
+	ADD R2, R8
+	WORD $0x3d800108 // str q8, [x8]
+	ADD R2, R8
+	WORD $0x3d80011e // str q30, [x8]
+	ADD R2, R8
+	ADD $64, R1
+	ADD R5, R3
+	SUBS $1, R6
+	BNE row3
+	RET
+
+// winogradWholeWeightsClosed2NEON is wino.winogradWeights for closed tiles of 2x2 and 4 columns.
+TEXT ·winogradWholeWeightsClosed2NEON(SB), NOSPLIT, $0-48
+	MOVD $neon_wino_train<>(SB), R0
+	MOVD dst+0(FP), R1
+	MOVD pos+8(FP), R2
+	MOVD w+16(FP), R3
+	MOVD tap+24(FP), R4
+	MOVD row+32(FP), R5
+	MOVD c+40(FP), R6
+	ADD R4<<1, R4, R7
+
+row4:
+	MOVD R3, R8
+	WORD $0x3dc0011f // ldr q31, [x8]
+	ADD R7, R8
+	WORD $0x3dc0011e // ldr q30, [x8]
+	ADD R7, R8
+	WORD $0x3dc0011d // ldr q29, [x8]
+	WORD $0x4ebed7fc // fsub v28.4s, v31.4s, v30.4s
+	WORD $0x4ebed7bb // fsub v27.4s, v29.4s, v30.4s
+	ADD R4, R3, R8
+	WORD $0x3dc0011a // ldr q26, [x8]
+	ADD R7, R8
+	WORD $0x3dc00119 // ldr q25, [x8]
+	ADD R7, R8
+	WORD $0x3dc00118 // ldr q24, [x8]
+	WORD $0x4eb9d757 // fsub v23.4s, v26.4s, v25.4s
+	WORD $0x4eb9d716 // fsub v22.4s, v24.4s, v25.4s
+	ADD R4, R3, R8
+	ADD R4, R8
+	WORD $0x3dc00115 // ldr q21, [x8]
+	ADD R7, R8
+	WORD $0x3dc00114 // ldr q20, [x8]
+	ADD R7, R8
+	WORD $0x3dc00113 // ldr q19, [x8]
+	WORD $0x4eb4d6b2 // fsub v18.4s, v21.4s, v20.4s
+	WORD $0x4eb4d671 // fsub v17.4s, v19.4s, v20.4s
+	MOVD R1, R8
+	WORD $0x4eb7d790 // fsub v16.4s, v28.4s, v23.4s
+	WORD $0x4eb7d64f // fsub v15.4s, v18.4s, v23.4s
+	WORD $0x3d800110 // str q16, [x8]
+	ADD R2, R8
+	WORD $0x3d800117 // str q23, [x8]
+	ADD R2, R8
+	WORD $0x3d80010f // str q15, [x8]
+	ADD R2, R8
+	WORD $0x4eb9d7ce // fsub v14.4s, v30.4s, v25.4s
+	WORD $0x4eb9d68d // fsub v13.4s, v20.4s, v25.4s
+	WORD $0x3d80010e // str q14, [x8]
+	ADD R2, R8
+	WORD $0x3d800119 // str q25, [x8]
+	ADD R2, R8
+	WORD $0x3d80010d // str q13, [x8]
+	ADD R2, R8
+	WORD $0x4eb6d76c // fsub v12.4s, v27.4s, v22.4s
+	WORD $0x4eb6d62b // fsub v11.4s, v17.4s, v22.4s
+	WORD $0x3d80010c // str q12, [x8]
+	ADD R2, R8
+	WORD $0x3d800116 // str q22, [x8]
+	ADD R2, R8
+	WORD $0x3d80010b // str q11, [x8]
+	ADD R2, R8
+	ADD $64, R1
+	ADD R5, R3
+	SUBS $1, R6
+	BNE row4
+	RET
+
+// winogradWholeWeightsClosed3NEON is wino.winogradWeights for closed tiles of 3x3 and 4 columns.
+TEXT ·winogradWholeWeightsClosed3NEON(SB), NOSPLIT, $0-48
+	MOVD $neon_wino_train<>(SB), R0
+	MOVD dst+0(FP), R1
+	MOVD pos+8(FP), R2
+	MOVD w+16(FP), R3
+	MOVD tap+24(FP), R4
+	MOVD row+32(FP), R5
+	MOVD c+40(FP), R6
+	ADD R4<<1, R4, R7
+
+row5:
+	MOVD R3, R8
+	WORD $0x3dc0011f // ldr q31, [x8]
+	ADD R7, R8
+	WORD $0x3dc0011e // ldr q30, [x8]
+	ADD R7, R8
+	WORD $0x3dc0011d // ldr q29, [x8]
+	WORD $0x4e3dd7fc // fadd v28.4s, v31.4s, v29.4s
+	WORD $0x3dc0401b // ldr q27, [x0, #256]
+	WORD $0x6e3bdfda // fmul v26.4s, v30.4s, v27.4s
+	WORD $0x4ebfd7b9 // fsub v25.4s, v29.4s, v31.4s
+	WORD $0x3dc00018 // ldr q24, [x0]
+	WORD $0x6e38df37 // fmul v23.4s, v25.4s, v24.4s
+	WORD $0x4ebad6f6 // fsub v22.4s, v23.4s, v26.4s
+	WORD $0x4e3ad6f5 // fadd v21.4s, v23.4s, v26.4s
+	WORD $0x3dc04414 // ldr q20, [x0, #272]
+	WORD $0x4eba1f53 // mov v19.16b, v26.16b
+	WORD $0x4e34cf93 // fmla v19.4s, v28.4s, v20.4s
+	WORD $0x3dc04412 // ldr q18, [x0, #272]
+	WORD $0x4eb2cf9a // fmls v26.4s, v28.4s, v18.4s
+	ADD R4, R3, R8
+	WORD $0x3dc00111 // ldr q17, [x8]
+	ADD R7, R8
+	WORD $0x3dc00110 // ldr q16, [x8]
+	ADD R7, R8
+	WORD $0x3dc0010f // ldr q15, [x8]
+	WORD $0x4e2fd62e // fadd v14.4s, v17.4s, v15.4s
+	WORD $0x3dc0400d // ldr q13, [x0, #256]
+	WORD $0x6e2dde0c // fmul v12.4s, v16.4s, v13.4s
+	WORD $0x4eb1d5eb // fsub v11.4s, v15.4s, v17.4s
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x6e2add69 // fmul v9.4s, v11.4s, v10.4s
+	WORD $0x4eacd528 // fsub v8.4s, v9.4s, v12.4s
+	WORD $0x4e2cd527 // fadd v7.4s, v9.4s, v12.4s
+	WORD $0x3dc04406 // ldr q6, [x0, #272]
+	WORD $0x4eac1d85 // mov v5.16b, v12.16b
+	WORD $0x4e26cdc5 // fmla v5.4s, v14.4s, v6.4s
+	WORD $0x3dc04404 // ldr q4, [x0, #272]
+	WORD $0x4ea4cdcc // fmls v12.4s, v14.4s, v4.4s
+	ADD R4, R3, R8
+	ADD R4, R8
+	WORD $0x3dc00103 // ldr q3, [x8]
+	ADD R7, R8
+	WORD $0x3dc00102 // ldr q2, [x8]
+	ADD R7, R8
+	WORD $0x3dc00101 // ldr q1, [x8]
+	WORD $0x4e21d460 // fadd v0.4s, v3.4s, v1.4s
+	WORD $0x3dc0401e // ldr q30, [x0, #256]
+	WORD $0x6e3edc5b // fmul v27.4s, v2.4s, v30.4s
+	WORD $0x4ea3d43d // fsub v29.4s, v1.4s, v3.4s
+	WORD $0x3dc0001f // ldr q31, [x0]
+	WORD $0x6e3fdfb9 // fmul v25.4s, v29.4s, v31.4s
+	WORD $0x4ebbd738 // fsub v24.4s, v25.4s, v27.4s
+	WORD $0x4e3bd737 // fadd v23.4s, v25.4s, v27.4s
+	WORD $0x3dc04414 // ldr q20, [x0, #272]
+	WORD $0x4ebb1f7c // mov v28.16b, v27.16b
+	WORD $0x4e34cc1c // fmla v28.4s, v0.4s, v20.4s
+	WORD $0x3dc04412 // ldr q18, [x0, #272]
+	WORD $0x4eb2cc1b // fmls v27.4s, v0.4s, v18.4s
+	MOVD R1, R8
+	WORD $0x4e3cd670 // fadd v16.4s, v19.4s, v28.4s
+	WORD $0x3dc0400d // ldr q13, [x0, #256]
+	WORD $0x6e2ddcaf // fmul v15.4s, v5.4s, v13.4s
+	WORD $0x4eb3d791 // fsub v17.4s, v28.4s, v19.4s
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x6e2bde2a // fmul v10.4s, v17.4s, v11.4s
+	WORD $0x4eafd549 // fsub v9.4s, v10.4s, v15.4s
+	WORD $0x4e2fd546 // fadd v6.4s, v10.4s, v15.4s
+	WORD $0x3dc0440e // ldr q14, [x0, #272]
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ece04 // fmla v4.4s, v16.4s, v14.4s
+	WORD $0x3dc04402 // ldr q2, [x0, #272]
+	WORD $0x4ea2ce0f // fmls v15.4s, v16.4s, v2.4s
+	WORD $0x3d800104 // str q4, [x8]
+	ADD R2, R8
+	WORD $0x3d80010f // str q15, [x8]
+	ADD R2, R8
+	WORD $0x3d800109 // str q9, [x8]
+	ADD R2, R8
+	WORD $0x3d800106 // str q6, [x8]
+	ADD R2, R8
+	WORD $0x4e3bd75e // fadd v30.4s, v26.4s, v27.4s
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x6e21dd83 // fmul v3.4s, v12.4s, v1.4s
+	WORD $0x4ebad77d // fsub v29.4s, v27.4s, v26.4s
+	WORD $0x3dc0001f // ldr q31, [x0]
+	WORD $0x6e3fdfb9 // fmul v25.4s, v29.4s, v31.4s
+	WORD $0x4ea3d734 // fsub v20.4s, v25.4s, v3.4s
+	WORD $0x4e23d720 // fadd v0.4s, v25.4s, v3.4s
+	WORD $0x3dc04412 // ldr q18, [x0, #272]
+	WORD $0x4ea31c65 // mov v5.16b, v3.16b
+	WORD $0x4e32cfc5 // fmla v5.4s, v30.4s, v18.4s
+	WORD $0x3dc0440d // ldr q13, [x0, #272]
+	WORD $0x4eadcfc3 // fmls v3.4s, v30.4s, v13.4s
+	WORD $0x3d800105 // str q5, [x8]
+	ADD R2, R8
+	WORD $0x3d800103 // str q3, [x8]
+	ADD R2, R8
+	WORD $0x3d800114 // str q20, [x8]
+	ADD R2, R8
+	WORD $0x3d800100 // str q0, [x8]
+	ADD R2, R8
+	WORD $0x4e38d6dc // fadd v28.4s, v22.4s, v24.4s
+	WORD $0x3dc04013 // ldr q19, [x0, #256]
+	WORD $0x6e33dd11 // fmul v17.4s, v8.4s, v19.4s
+	WORD $0x4eb6d70b // fsub v11.4s, v24.4s, v22.4s
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x6e2add6e // fmul v14.4s, v11.4s, v10.4s
+	WORD $0x4eb1d5d0 // fsub v16.4s, v14.4s, v17.4s
+	WORD $0x4e31d5c2 // fadd v2.4s, v14.4s, v17.4s
+	WORD $0x3dc04404 // ldr q4, [x0, #272]
+	WORD $0x4eb11e2f // mov v15.16b, v17.16b
+	WORD $0x4e24cf8f // fmla v15.4s, v28.4s, v4.4s
+	WORD $0x3dc04409 // ldr q9, [x0, #272]
+	WORD $0x4ea9cf91 // fmls v17.4s, v28.4s, v9.4s
+	WORD $0x3d80010f // str q15, [x8]
+	ADD R2, R8
+	WORD $0x3d800111 // str q17, [x8]
+	ADD R2, R8
+	WORD $0x3d800110 // str q16, [x8]
+	ADD R2, R8
+	WORD $0x3d800102 // str q2, [x8]
+	ADD R2, R8
+	WORD $0x4e37d6a6 // fadd v6.4s, v21.4s, v23.4s
+	WORD $0x3dc0400c // ldr q12, [x0, #256]
+	WORD $0x6e2cdce1 // fmul v1.4s, v7.4s, v12.4s
+	WORD $0x4eb5d6fb // fsub v27.4s, v23.4s, v21.4s
+	WORD $0x3dc0001a // ldr q26, [x0]
+	WORD $0x6e3adf7d // fmul v29.4s, v27.4s, v26.4s
+	WORD $0x4ea1d7bf // fsub v31.4s, v29.4s, v1.4s
+	WORD $0x4e21d7b9 // fadd v25.4s, v29.4s, v1.4s
+	WORD $0x3dc04412 // ldr q18, [x0, #272]
+	WORD $0x4ea11c3e // mov v30.16b, v1.16b
+	WORD $0x4e32ccde // fmla v30.4s, v6.4s, v18.4s
+	WORD $0x3dc0440d // ldr q13, [x0, #272]
+	WORD $0x4eadccc1 // fmls v1.4s, v6.4s, v13.4s
+	WORD $0x3d80011e // str q30, [x8]
+	ADD R2, R8
+	WORD $0x3d800101 // str q1, [x8]
+	ADD R2, R8
+	WORD $0x3d80011f // str q31, [x8]
+	ADD R2, R8
+	WORD $0x3d800119 // str q25, [x8]
+	ADD R2, R8
+	ADD $64, R1
+	ADD R5, R3
+	SUBS $1, R6
+	BNE row5
+	RET
+
 // winogradPair0NEON is wino.winogradPair for pair 0 and 4 columns.
 TEXT ·winogradPair0NEON(SB), NOSPLIT, $0-40
 	MOVD $neon_wino_train<>(SB), R0
@@ -430,7 +915,7 @@ TEXT ·winogradPair0NEON(SB), NOSPLIT, $0-40
 	MOVD c+32(FP), R5
 	ADD R4<<1, R4, R6
 
-row3:
+row6:
 	MOVD R3, R8
 	MOVD R8, R7
 	WORD $0x3dc000ff // ldr q31, [x7]
@@ -526,7 +1011,7 @@ row3:
 	ADD $64, R1
 	ADD $64, R3
 	SUBS $1, R5
-	BNE row3
+	BNE row6
 	RET
 
 // winogradPair1NEON is wino.winogradPair for pair 1 and 4 columns.
@@ -539,7 +1024,7 @@ TEXT ·winogradPair1NEON(SB), NOSPLIT, $0-40
 	MOVD c+32(FP), R5
 	ADD R4<<1, R4, R6
 
-row4:
+row7:
 	MOVD R3, R8
 	MOVD R8, R7
 	WORD $0x3dc000ff // ldr q31, [x7]
@@ -656,7 +1141,7 @@ row4:
 	ADD $64, R1
 	ADD $64, R3
 	SUBS $1, R5
-	BNE row4
+	BNE row7
 	RET
 
 // winogradPair2NEON is wino.winogradPair for pair 2 and 4 columns.
@@ -669,7 +1154,7 @@ TEXT ·winogradPair2NEON(SB), NOSPLIT, $0-40
 	MOVD c+32(FP), R5
 	ADD R4<<1, R4, R6
 
-row5:
+row8:
 	MOVD R3, R8
 	MOVD R8, R7
 	WORD $0x3dc000ff // ldr q31, [x7]
@@ -786,23 +1271,23 @@ row5:
 	ADD $64, R1
 	ADD $64, R3
 	SUBS $1, R5
-	BNE row5
+	BNE row8
 	RET
 
 // winogradOutputGradNEON is wino.winogradOutputGrad, on a positive multiple of 4 channels.
 TEXT ·winogradOutputGradNEON(SB), NOSPLIT, $0-56
 	MOVD $neon_wino_train<>(SB), R0
-	WORD $0x3dc02019 // ldr q25, [x0, #128]
+	WORD $0x3dc04819 // ldr q25, [x0, #288]
 	WORD $0x4eb91f3f // mov v31.16b, v25.16b
-	WORD $0x3dc02418 // ldr q24, [x0, #144]
+	WORD $0x3dc04c18 // ldr q24, [x0, #304]
 	WORD $0x4eb81f1e // mov v30.16b, v24.16b
-	WORD $0x3dc02817 // ldr q23, [x0, #160]
+	WORD $0x3dc05017 // ldr q23, [x0, #320]
 	WORD $0x4eb71efd // mov v29.16b, v23.16b
-	WORD $0x3dc02c16 // ldr q22, [x0, #176]
+	WORD $0x3dc05416 // ldr q22, [x0, #336]
 	WORD $0x4eb61edc // mov v28.16b, v22.16b
-	WORD $0x3dc03015 // ldr q21, [x0, #192]
+	WORD $0x3dc05815 // ldr q21, [x0, #352]
 	WORD $0x4eb51ebb // mov v27.16b, v21.16b
-	WORD $0x3dc03414 // ldr q20, [x0, #208]
+	WORD $0x3dc05c14 // ldr q20, [x0, #368]
 	WORD $0x4eb41e9a // mov v26.16b, v20.16b
 	MOVD v+0(FP), R1
 	MOVD pos+8(FP), R2
@@ -817,10 +1302,10 @@ TEXT ·winogradOutputGradNEON(SB), NOSPLIT, $0-56
 	MOVD n+40(FP), R11
 	MOVD $0, R12
 
-loop6:
+loop9:
 	MOVD R12, R13
 	CMP $0, R10
-	BLE outside7
+	BLE outside10
 	WORD $0x3ced68b9 // ldr q25, [x5, x13]
 	WORD $0x3ced68d8 // ldr q24, [x6, x13]
 	WORD $0x3ced68f7 // ldr q23, [x7, x13]
@@ -844,9 +1329,9 @@ loop6:
 	WORD $0x3d80408e // str q14, [x4, #256]
 	WORD $0x3d805096 // str q22, [x4, #320]
 	ADD R9, R13
-	B col8
+	B col11
 
-outside7:
+outside10:
 	WORD $0x6f00e40d // movi v13.2d, #0
 	WORD $0x3d80008d // str q13, [x4]
 	WORD $0x3d80108d // str q13, [x4, #64]
@@ -855,9 +1340,9 @@ outside7:
 	WORD $0x3d80408d // str q13, [x4, #256]
 	WORD $0x3d80508d // str q13, [x4, #320]
 
-col8:
+col11:
 	CMP $1, R10
-	BLE outside9
+	BLE outside12
 	WORD $0x3ced68ac // ldr q12, [x5, x13]
 	WORD $0x3ced68cb // ldr q11, [x6, x13]
 	WORD $0x3ced68ea // ldr q10, [x7, x13]
@@ -881,9 +1366,9 @@ col8:
 	WORD $0x3d804481 // str q1, [x4, #272]
 	WORD $0x3d805489 // str q9, [x4, #336]
 	ADD R9, R13
-	B col10
+	B col13
 
-outside9:
+outside12:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x3d800480 // str q0, [x4, #16]
 	WORD $0x3d801480 // str q0, [x4, #80]
@@ -892,9 +1377,9 @@ outside9:
 	WORD $0x3d804480 // str q0, [x4, #272]
 	WORD $0x3d805480 // str q0, [x4, #336]
 
-col10:
+col13:
 	CMP $2, R10
-	BLE outside11
+	BLE outside14
 	WORD $0x3ced68b7 // ldr q23, [x5, x13]
 	WORD $0x3ced68d8 // ldr q24, [x6, x13]
 	WORD $0x3ced68f5 // ldr q21, [x7, x13]
@@ -918,9 +1403,9 @@ col10:
 	WORD $0x3d804896 // str q22, [x4, #288]
 	WORD $0x3d805893 // str q19, [x4, #352]
 	ADD R9, R13
-	B col12
+	B col15
 
-outside11:
+outside14:
 	WORD $0x6f00e40d // movi v13.2d, #0
 	WORD $0x3d80088d // str q13, [x4, #32]
 	WORD $0x3d80188d // str q13, [x4, #96]
@@ -929,9 +1414,9 @@ outside11:
 	WORD $0x3d80488d // str q13, [x4, #288]
 	WORD $0x3d80588d // str q13, [x4, #352]
 
-col12:
+col15:
 	CMP $3, R10
-	BLE outside13
+	BLE outside16
 	WORD $0x3ced68aa // ldr q10, [x5, x13]
 	WORD $0x3ced68cb // ldr q11, [x6, x13]
 	WORD $0x3ced68e8 // ldr q8, [x7, x13]
@@ -955,9 +1440,9 @@ col12:
 	WORD $0x3d804c89 // str q9, [x4, #304]
 	WORD $0x3d805c86 // str q6, [x4, #368]
 	ADD R9, R13
-	B col14
+	B col17
 
-outside13:
+outside16:
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x3d800c80 // str q0, [x4, #48]
 	WORD $0x3d801c80 // str q0, [x4, #112]
@@ -966,7 +1451,7 @@ outside13:
 	WORD $0x3d804c80 // str q0, [x4, #304]
 	WORD $0x3d805c80 // str q0, [x4, #368]
 
-col14:
+col17:
 	ADD R12, R1, R14
 	WORD $0x3dc00095 // ldr q21, [x4]
 	WORD $0x3dc00498 // ldr q24, [x4, #16]
@@ -1138,7 +1623,7 @@ col14:
 	ADD R2, R14
 	ADD $16, R12
 	SUBS $4, R11
-	BNE loop6
+	BNE loop9
 	RET
 
 // winogradWeightGradNEON is wino.winogradWeightGrad, on a positive multiple of 4 columns.
@@ -1167,7 +1652,7 @@ TEXT ·winogradWeightGradNEON(SB), NOSPLIT, $0-48
 	ADD R4<<1, R4, R8
 	LSL $1, R8
 
-loop15:
+loop18:
 	MOVD R3, R7
 	MOVD R7, R9
 	WORD $0x3dc00138 // ldr q24, [x9]
@@ -1410,7 +1895,7 @@ loop15:
 	ADD $16, R3
 	ADD $16, R1
 	SUBS $4, R6
-	BNE loop15
+	BNE loop18
 	RET
 
 DATA neon_wino_train<>+0(SB)/4, $0x3f000000
@@ -1445,28 +1930,68 @@ DATA neon_wino_train<>+112(SB)/4, $0x3f91a2b4
 DATA neon_wino_train<>+116(SB)/4, $0x3f91a2b4
 DATA neon_wino_train<>+120(SB)/4, $0x3f91a2b4
 DATA neon_wino_train<>+124(SB)/4, $0x3f91a2b4
-DATA neon_wino_train<>+128(SB)/4, $0x3f200000
-DATA neon_wino_train<>+132(SB)/4, $0x3f200000
-DATA neon_wino_train<>+136(SB)/4, $0x3f200000
-DATA neon_wino_train<>+140(SB)/4, $0x3f200000
-DATA neon_wino_train<>+144(SB)/4, $0x3fc00000
-DATA neon_wino_train<>+148(SB)/4, $0x3fc00000
-DATA neon_wino_train<>+152(SB)/4, $0x3fc00000
-DATA neon_wino_train<>+156(SB)/4, $0x3fc00000
-DATA neon_wino_train<>+160(SB)/4, $0x3ec80000
-DATA neon_wino_train<>+164(SB)/4, $0x3ec80000
-DATA neon_wino_train<>+168(SB)/4, $0x3ec80000
-DATA neon_wino_train<>+172(SB)/4, $0x3ec80000
-DATA neon_wino_train<>+176(SB)/4, $0x40100000
-DATA neon_wino_train<>+180(SB)/4, $0x40100000
-DATA neon_wino_train<>+184(SB)/4, $0x40100000
-DATA neon_wino_train<>+188(SB)/4, $0x40100000
-DATA neon_wino_train<>+192(SB)/4, $0x3e7a0000
-DATA neon_wino_train<>+196(SB)/4, $0x3e7a0000
-DATA neon_wino_train<>+200(SB)/4, $0x3e7a0000
-DATA neon_wino_train<>+204(SB)/4, $0x3e7a0000
-DATA neon_wino_train<>+208(SB)/4, $0x40580000
-DATA neon_wino_train<>+212(SB)/4, $0x40580000
-DATA neon_wino_train<>+216(SB)/4, $0x40580000
-DATA neon_wino_train<>+220(SB)/4, $0x40580000
-GLOBL neon_wino_train<>(SB), RODATA|NOPTR, $224
+DATA neon_wino_train<>+128(SB)/4, $0x3f100000
+DATA neon_wino_train<>+132(SB)/4, $0x3f100000
+DATA neon_wino_train<>+136(SB)/4, $0x3f100000
+DATA neon_wino_train<>+140(SB)/4, $0x3f100000
+DATA neon_wino_train<>+144(SB)/4, $0x3f400000
+DATA neon_wino_train<>+148(SB)/4, $0x3f400000
+DATA neon_wino_train<>+152(SB)/4, $0x3f400000
+DATA neon_wino_train<>+156(SB)/4, $0x3f400000
+DATA neon_wino_train<>+160(SB)/4, $0xbf360b61
+DATA neon_wino_train<>+164(SB)/4, $0xbf360b61
+DATA neon_wino_train<>+168(SB)/4, $0xbf360b61
+DATA neon_wino_train<>+172(SB)/4, $0xbf360b61
+DATA neon_wino_train<>+176(SB)/4, $0xbea57eb5
+DATA neon_wino_train<>+180(SB)/4, $0xbea57eb5
+DATA neon_wino_train<>+184(SB)/4, $0xbea57eb5
+DATA neon_wino_train<>+188(SB)/4, $0xbea57eb5
+DATA neon_wino_train<>+192(SB)/4, $0x40000000
+DATA neon_wino_train<>+196(SB)/4, $0x40000000
+DATA neon_wino_train<>+200(SB)/4, $0x40000000
+DATA neon_wino_train<>+204(SB)/4, $0x40000000
+DATA neon_wino_train<>+208(SB)/4, $0x40800000
+DATA neon_wino_train<>+212(SB)/4, $0x40800000
+DATA neon_wino_train<>+216(SB)/4, $0x40800000
+DATA neon_wino_train<>+220(SB)/4, $0x40800000
+DATA neon_wino_train<>+224(SB)/4, $0x3e14f209
+DATA neon_wino_train<>+228(SB)/4, $0x3e14f209
+DATA neon_wino_train<>+232(SB)/4, $0x3e14f209
+DATA neon_wino_train<>+236(SB)/4, $0x3e14f209
+DATA neon_wino_train<>+240(SB)/4, $0x3f638e39
+DATA neon_wino_train<>+244(SB)/4, $0x3f638e39
+DATA neon_wino_train<>+248(SB)/4, $0x3f638e39
+DATA neon_wino_train<>+252(SB)/4, $0x3f638e39
+DATA neon_wino_train<>+256(SB)/4, $0x3e800000
+DATA neon_wino_train<>+260(SB)/4, $0x3e800000
+DATA neon_wino_train<>+264(SB)/4, $0x3e800000
+DATA neon_wino_train<>+268(SB)/4, $0x3e800000
+DATA neon_wino_train<>+272(SB)/4, $0x3e2aaaab
+DATA neon_wino_train<>+276(SB)/4, $0x3e2aaaab
+DATA neon_wino_train<>+280(SB)/4, $0x3e2aaaab
+DATA neon_wino_train<>+284(SB)/4, $0x3e2aaaab
+DATA neon_wino_train<>+288(SB)/4, $0x3f200000
+DATA neon_wino_train<>+292(SB)/4, $0x3f200000
+DATA neon_wino_train<>+296(SB)/4, $0x3f200000
+DATA neon_wino_train<>+300(SB)/4, $0x3f200000
+DATA neon_wino_train<>+304(SB)/4, $0x3fc00000
+DATA neon_wino_train<>+308(SB)/4, $0x3fc00000
+DATA neon_wino_train<>+312(SB)/4, $0x3fc00000
+DATA neon_wino_train<>+316(SB)/4, $0x3fc00000
+DATA neon_wino_train<>+320(SB)/4, $0x3ec80000
+DATA neon_wino_train<>+324(SB)/4, $0x3ec80000
+DATA neon_wino_train<>+328(SB)/4, $0x3ec80000
+DATA neon_wino_train<>+332(SB)/4, $0x3ec80000
+DATA neon_wino_train<>+336(SB)/4, $0x40100000
+DATA neon_wino_train<>+340(SB)/4, $0x40100000
+DATA neon_wino_train<>+344(SB)/4, $0x40100000
+DATA neon_wino_train<>+348(SB)/4, $0x40100000
+DATA neon_wino_train<>+352(SB)/4, $0x3e7a0000
+DATA neon_wino_train<>+356(SB)/4, $0x3e7a0000
+DATA neon_wino_train<>+360(SB)/4, $0x3e7a0000
+DATA neon_wino_train<>+364(SB)/4, $0x3e7a0000
+DATA neon_wino_train<>+368(SB)/4, $0x40580000
+DATA neon_wino_train<>+372(SB)/4, $0x40580000
+DATA neon_wino_train<>+376(SB)/4, $0x40580000
+DATA neon_wino_train<>+380(SB)/4, $0x40580000
+GLOBL neon_wino_train<>(SB), RODATA|NOPTR, $384

@@ -458,6 +458,564 @@ DATA vec3e89ae41<>+24(SB)/4, $0x3e89ae41
 DATA vec3e89ae41<>+28(SB)/4, $0x3e89ae41
 GLOBL vec3e89ae41<>(SB), RODATA|NOPTR, $32
 
+// func winogradWeights3AVX2(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+// Requires: AVX, FMA3
+TEXT ·winogradWeights3AVX2(SB), NOSPLIT, $480-64
+	MOVQ    dst+0(FP), AX
+	MOVQ    pos+8(FP), CX
+	MOVQ    w+16(FP), DX
+	MOVQ    tap+24(FP), BX
+	MOVQ    row+32(FP), SI
+	MOVQ    c+40(FP), DI
+	MOVQ    mask+48(FP), R8
+	VMOVUPS (R8), Y0
+
+row3:
+	MOVQ         DX, R8
+	LEAQ         (BX)(BX*2), R9
+	MOVQ         DX, R8
+	VMASKMOVPS   (R8), Y0, Y1
+	VMASKMOVPS   (R8)(R9*1), Y0, Y2
+	VMASKMOVPS   (R8)(R9*2), Y0, Y3
+	VMOVAPS      Y1, Y4
+	VFMADD231PS  vec3f100000<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y5
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y5
+	VMULPS       vecbf360b61<>+0(SB), Y5, Y5
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y4
+	VMULPS       vecbea57eb5<>+0(SB), Y4, Y4
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  vec40800000<>+0(SB), Y3, Y6
+	VFMADD231PS  vec40000000<>+0(SB), Y2, Y6
+	VMULPS       vec3e14f209<>+0(SB), Y6, Y2
+	VMULPS       vec3f638e39<>+0(SB), Y1, Y1
+	VMOVUPS      Y1, (SP)
+	VMOVUPS      Y5, 96(SP)
+	VMOVUPS      Y4, 192(SP)
+	VMOVUPS      Y2, 288(SP)
+	VMOVUPS      Y3, 384(SP)
+	LEAQ         (BX)(BX*2), R9
+	MOVQ         DX, R8
+	ADDQ         BX, R8
+	VMASKMOVPS   (R8), Y0, Y1
+	VMASKMOVPS   (R8)(R9*1), Y0, Y2
+	VMASKMOVPS   (R8)(R9*2), Y0, Y3
+	VMOVAPS      Y1, Y4
+	VFMADD231PS  vec3f100000<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y5
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y5
+	VMULPS       vecbf360b61<>+0(SB), Y5, Y5
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y4
+	VMULPS       vecbea57eb5<>+0(SB), Y4, Y4
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  vec40800000<>+0(SB), Y3, Y6
+	VFMADD231PS  vec40000000<>+0(SB), Y2, Y6
+	VMULPS       vec3e14f209<>+0(SB), Y6, Y2
+	VMULPS       vec3f638e39<>+0(SB), Y1, Y1
+	VMOVUPS      Y1, 32(SP)
+	VMOVUPS      Y5, 128(SP)
+	VMOVUPS      Y4, 224(SP)
+	VMOVUPS      Y2, 320(SP)
+	VMOVUPS      Y3, 416(SP)
+	LEAQ         (BX)(BX*2), R9
+	MOVQ         DX, R8
+	ADDQ         BX, R8
+	ADDQ         BX, R8
+	VMASKMOVPS   (R8), Y0, Y1
+	VMASKMOVPS   (R8)(R9*1), Y0, Y2
+	VMASKMOVPS   (R8)(R9*2), Y0, Y3
+	VMOVAPS      Y1, Y4
+	VFMADD231PS  vec3f100000<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y5
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y5
+	VMULPS       vecbf360b61<>+0(SB), Y5, Y5
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y4
+	VMULPS       vecbea57eb5<>+0(SB), Y4, Y4
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  vec40800000<>+0(SB), Y3, Y6
+	VFMADD231PS  vec40000000<>+0(SB), Y2, Y6
+	VMULPS       vec3e14f209<>+0(SB), Y6, Y2
+	VMULPS       vec3f638e39<>+0(SB), Y1, Y1
+	VMOVUPS      Y1, 64(SP)
+	VMOVUPS      Y5, 160(SP)
+	VMOVUPS      Y4, 256(SP)
+	VMOVUPS      Y2, 352(SP)
+	VMOVUPS      Y3, 448(SP)
+	MOVQ         AX, R8
+	VMOVUPS      (SP), Y1
+	VMOVUPS      32(SP), Y2
+	VMOVUPS      64(SP), Y3
+	VMOVAPS      Y1, Y4
+	VFMADD231PS  vec3f100000<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y5
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y5
+	VMULPS       vecbf360b61<>+0(SB), Y5, Y5
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y4
+	VMULPS       vecbea57eb5<>+0(SB), Y4, Y4
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  vec40800000<>+0(SB), Y3, Y6
+	VFMADD231PS  vec40000000<>+0(SB), Y2, Y6
+	VMULPS       vec3e14f209<>+0(SB), Y6, Y2
+	VMULPS       vec3f638e39<>+0(SB), Y1, Y1
+	VMOVUPS      Y1, (R8)
+	VMOVUPS      Y5, (R8)(CX*1)
+	VMOVUPS      Y4, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Y2, (R8)
+	VMOVUPS      Y3, (R8)(CX*1)
+	VMOVUPS      96(SP), Y1
+	VMOVUPS      128(SP), Y2
+	VMOVUPS      160(SP), Y3
+	VMOVAPS      Y1, Y4
+	VFMADD231PS  vec3f100000<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y5
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y5
+	VMULPS       vecbf360b61<>+0(SB), Y5, Y5
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y4
+	VMULPS       vecbea57eb5<>+0(SB), Y4, Y4
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  vec40800000<>+0(SB), Y3, Y6
+	VFMADD231PS  vec40000000<>+0(SB), Y2, Y6
+	VMULPS       vec3e14f209<>+0(SB), Y6, Y2
+	VMULPS       vec3f638e39<>+0(SB), Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Y5, (R8)
+	VMOVUPS      Y4, (R8)(CX*1)
+	VMOVUPS      Y2, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Y3, (R8)
+	VMOVUPS      192(SP), Y1
+	VMOVUPS      224(SP), Y2
+	VMOVUPS      256(SP), Y3
+	VMOVAPS      Y1, Y4
+	VFMADD231PS  vec3f100000<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y5
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y5
+	VMULPS       vecbf360b61<>+0(SB), Y5, Y5
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y4
+	VMULPS       vecbea57eb5<>+0(SB), Y4, Y4
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  vec40800000<>+0(SB), Y3, Y6
+	VFMADD231PS  vec40000000<>+0(SB), Y2, Y6
+	VMULPS       vec3e14f209<>+0(SB), Y6, Y2
+	VMULPS       vec3f638e39<>+0(SB), Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*1)
+	VMOVUPS      Y5, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y2, (R8)(CX*1)
+	VMOVUPS      Y3, (R8)(CX*2)
+	VMOVUPS      288(SP), Y1
+	VMOVUPS      320(SP), Y2
+	VMOVUPS      352(SP), Y3
+	VMOVAPS      Y1, Y4
+	VFMADD231PS  vec3f100000<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y5
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y5
+	VMULPS       vecbf360b61<>+0(SB), Y5, Y5
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y4
+	VMULPS       vecbea57eb5<>+0(SB), Y4, Y4
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  vec40800000<>+0(SB), Y3, Y6
+	VFMADD231PS  vec40000000<>+0(SB), Y2, Y6
+	VMULPS       vec3e14f209<>+0(SB), Y6, Y2
+	VMULPS       vec3f638e39<>+0(SB), Y1, Y1
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Y1, (R8)
+	VMOVUPS      Y5, (R8)(CX*1)
+	VMOVUPS      Y4, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Y2, (R8)
+	VMOVUPS      Y3, (R8)(CX*1)
+	VMOVUPS      384(SP), Y1
+	VMOVUPS      416(SP), Y2
+	VMOVUPS      448(SP), Y3
+	VMOVAPS      Y1, Y4
+	VFMADD231PS  vec3f100000<>+0(SB), Y3, Y4
+	VMOVAPS      Y4, Y5
+	VFMADD231PS  vec3f400000<>+0(SB), Y2, Y5
+	VMULPS       vecbf360b61<>+0(SB), Y5, Y5
+	VFNMADD231PS vec3f400000<>+0(SB), Y2, Y4
+	VMULPS       vecbea57eb5<>+0(SB), Y4, Y4
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  vec40800000<>+0(SB), Y3, Y6
+	VFMADD231PS  vec40000000<>+0(SB), Y2, Y6
+	VMULPS       vec3e14f209<>+0(SB), Y6, Y2
+	VMULPS       vec3f638e39<>+0(SB), Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Y5, (R8)
+	VMOVUPS      Y4, (R8)(CX*1)
+	VMOVUPS      Y2, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Y3, (R8)
+	ADDQ         $+64, AX
+	ADDQ         SI, DX
+	DECQ         DI
+	JNE          row3
+	VZEROUPPER
+	RET
+
+DATA vec3f400000<>+0(SB)/4, $0x3f400000
+DATA vec3f400000<>+4(SB)/4, $0x3f400000
+DATA vec3f400000<>+8(SB)/4, $0x3f400000
+DATA vec3f400000<>+12(SB)/4, $0x3f400000
+DATA vec3f400000<>+16(SB)/4, $0x3f400000
+DATA vec3f400000<>+20(SB)/4, $0x3f400000
+DATA vec3f400000<>+24(SB)/4, $0x3f400000
+DATA vec3f400000<>+28(SB)/4, $0x3f400000
+GLOBL vec3f400000<>(SB), RODATA|NOPTR, $32
+
+DATA vec3f100000<>+0(SB)/4, $0x3f100000
+DATA vec3f100000<>+4(SB)/4, $0x3f100000
+DATA vec3f100000<>+8(SB)/4, $0x3f100000
+DATA vec3f100000<>+12(SB)/4, $0x3f100000
+DATA vec3f100000<>+16(SB)/4, $0x3f100000
+DATA vec3f100000<>+20(SB)/4, $0x3f100000
+DATA vec3f100000<>+24(SB)/4, $0x3f100000
+DATA vec3f100000<>+28(SB)/4, $0x3f100000
+GLOBL vec3f100000<>(SB), RODATA|NOPTR, $32
+
+DATA vec40000000<>+0(SB)/4, $0x40000000
+DATA vec40000000<>+4(SB)/4, $0x40000000
+DATA vec40000000<>+8(SB)/4, $0x40000000
+DATA vec40000000<>+12(SB)/4, $0x40000000
+DATA vec40000000<>+16(SB)/4, $0x40000000
+DATA vec40000000<>+20(SB)/4, $0x40000000
+DATA vec40000000<>+24(SB)/4, $0x40000000
+DATA vec40000000<>+28(SB)/4, $0x40000000
+GLOBL vec40000000<>(SB), RODATA|NOPTR, $32
+
+DATA vec40800000<>+0(SB)/4, $0x40800000
+DATA vec40800000<>+4(SB)/4, $0x40800000
+DATA vec40800000<>+8(SB)/4, $0x40800000
+DATA vec40800000<>+12(SB)/4, $0x40800000
+DATA vec40800000<>+16(SB)/4, $0x40800000
+DATA vec40800000<>+20(SB)/4, $0x40800000
+DATA vec40800000<>+24(SB)/4, $0x40800000
+DATA vec40800000<>+28(SB)/4, $0x40800000
+GLOBL vec40800000<>(SB), RODATA|NOPTR, $32
+
+DATA vec3f638e39<>+0(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+4(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+8(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+12(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+16(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+20(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+24(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+28(SB)/4, $0x3f638e39
+GLOBL vec3f638e39<>(SB), RODATA|NOPTR, $32
+
+DATA vecbf360b61<>+0(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+4(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+8(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+12(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+16(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+20(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+24(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+28(SB)/4, $0xbf360b61
+GLOBL vecbf360b61<>(SB), RODATA|NOPTR, $32
+
+DATA vecbea57eb5<>+0(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+4(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+8(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+12(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+16(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+20(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+24(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+28(SB)/4, $0xbea57eb5
+GLOBL vecbea57eb5<>(SB), RODATA|NOPTR, $32
+
+DATA vec3e14f209<>+0(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+4(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+8(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+12(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+16(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+20(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+24(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+28(SB)/4, $0x3e14f209
+GLOBL vec3e14f209<>(SB), RODATA|NOPTR, $32
+
+// func winogradWeightsClosed2AVX2(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+// Requires: AVX
+TEXT ·winogradWeightsClosed2AVX2(SB), NOSPLIT, $288-64
+	MOVQ    dst+0(FP), AX
+	MOVQ    pos+8(FP), CX
+	MOVQ    w+16(FP), DX
+	MOVQ    tap+24(FP), BX
+	MOVQ    row+32(FP), SI
+	MOVQ    c+40(FP), DI
+	MOVQ    mask+48(FP), R8
+	VMOVUPS (R8), Y0
+
+row4:
+	MOVQ       DX, R8
+	LEAQ       (BX)(BX*2), R9
+	MOVQ       DX, R8
+	VMASKMOVPS (R8), Y0, Y1
+	VMASKMOVPS (R8)(R9*1), Y0, Y2
+	VMASKMOVPS (R8)(R9*2), Y0, Y3
+	VSUBPS     Y2, Y1, Y1
+	VSUBPS     Y2, Y3, Y3
+	VMOVUPS    Y1, (SP)
+	VMOVUPS    Y2, 96(SP)
+	VMOVUPS    Y3, 192(SP)
+	LEAQ       (BX)(BX*2), R9
+	MOVQ       DX, R8
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y0, Y1
+	VMASKMOVPS (R8)(R9*1), Y0, Y2
+	VMASKMOVPS (R8)(R9*2), Y0, Y3
+	VSUBPS     Y2, Y1, Y1
+	VSUBPS     Y2, Y3, Y3
+	VMOVUPS    Y1, 32(SP)
+	VMOVUPS    Y2, 128(SP)
+	VMOVUPS    Y3, 224(SP)
+	LEAQ       (BX)(BX*2), R9
+	MOVQ       DX, R8
+	ADDQ       BX, R8
+	ADDQ       BX, R8
+	VMASKMOVPS (R8), Y0, Y1
+	VMASKMOVPS (R8)(R9*1), Y0, Y2
+	VMASKMOVPS (R8)(R9*2), Y0, Y3
+	VSUBPS     Y2, Y1, Y1
+	VSUBPS     Y2, Y3, Y3
+	VMOVUPS    Y1, 64(SP)
+	VMOVUPS    Y2, 160(SP)
+	VMOVUPS    Y3, 256(SP)
+	MOVQ       AX, R8
+	VMOVUPS    (SP), Y1
+	VMOVUPS    32(SP), Y2
+	VMOVUPS    64(SP), Y3
+	VSUBPS     Y2, Y1, Y1
+	VSUBPS     Y2, Y3, Y3
+	VMOVUPS    Y1, (R8)
+	VMOVUPS    Y2, (R8)(CX*1)
+	VMOVUPS    Y3, (R8)(CX*2)
+	VMOVUPS    96(SP), Y1
+	VMOVUPS    128(SP), Y2
+	VMOVUPS    160(SP), Y3
+	VSUBPS     Y2, Y1, Y1
+	VSUBPS     Y2, Y3, Y3
+	ADDQ       CX, R8
+	ADDQ       CX, R8
+	ADDQ       CX, R8
+	VMOVUPS    Y1, (R8)
+	VMOVUPS    Y2, (R8)(CX*1)
+	VMOVUPS    Y3, (R8)(CX*2)
+	VMOVUPS    192(SP), Y1
+	VMOVUPS    224(SP), Y2
+	VMOVUPS    256(SP), Y3
+	VSUBPS     Y2, Y1, Y1
+	VSUBPS     Y2, Y3, Y3
+	ADDQ       CX, R8
+	ADDQ       CX, R8
+	ADDQ       CX, R8
+	VMOVUPS    Y1, (R8)
+	VMOVUPS    Y2, (R8)(CX*1)
+	VMOVUPS    Y3, (R8)(CX*2)
+	ADDQ       $+64, AX
+	ADDQ       SI, DX
+	DECQ       DI
+	JNE        row4
+	VZEROUPPER
+	RET
+
+// func winogradWeightsClosed3AVX2(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+// Requires: AVX, FMA3
+TEXT ·winogradWeightsClosed3AVX2(SB), NOSPLIT, $384-64
+	MOVQ    dst+0(FP), AX
+	MOVQ    pos+8(FP), CX
+	MOVQ    w+16(FP), DX
+	MOVQ    tap+24(FP), BX
+	MOVQ    row+32(FP), SI
+	MOVQ    c+40(FP), DI
+	MOVQ    mask+48(FP), R8
+	VMOVUPS (R8), Y0
+
+row5:
+	MOVQ         DX, R8
+	LEAQ         (BX)(BX*2), R9
+	MOVQ         DX, R8
+	VMASKMOVPS   (R8), Y0, Y1
+	VMASKMOVPS   (R8)(R9*1), Y0, Y2
+	VMASKMOVPS   (R8)(R9*2), Y0, Y3
+	VADDPS       Y3, Y1, Y4
+	VMULPS       vec3e800000<>+0(SB), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VMULPS       vec3f000000<>+0(SB), Y1, Y1
+	VSUBPS       Y2, Y1, Y3
+	VADDPS       Y2, Y1, Y1
+	VMOVAPS      Y2, Y5
+	VFMADD231PS  vec3e2aaaab<>+0(SB), Y4, Y5
+	VFNMADD231PS vec3e2aaaab<>+0(SB), Y4, Y2
+	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y2, 96(SP)
+	VMOVUPS      Y3, 192(SP)
+	VMOVUPS      Y1, 288(SP)
+	LEAQ         (BX)(BX*2), R9
+	MOVQ         DX, R8
+	ADDQ         BX, R8
+	VMASKMOVPS   (R8), Y0, Y1
+	VMASKMOVPS   (R8)(R9*1), Y0, Y2
+	VMASKMOVPS   (R8)(R9*2), Y0, Y3
+	VADDPS       Y3, Y1, Y4
+	VMULPS       vec3e800000<>+0(SB), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VMULPS       vec3f000000<>+0(SB), Y1, Y1
+	VSUBPS       Y2, Y1, Y3
+	VADDPS       Y2, Y1, Y1
+	VMOVAPS      Y2, Y5
+	VFMADD231PS  vec3e2aaaab<>+0(SB), Y4, Y5
+	VFNMADD231PS vec3e2aaaab<>+0(SB), Y4, Y2
+	VMOVUPS      Y5, 32(SP)
+	VMOVUPS      Y2, 128(SP)
+	VMOVUPS      Y3, 224(SP)
+	VMOVUPS      Y1, 320(SP)
+	LEAQ         (BX)(BX*2), R9
+	MOVQ         DX, R8
+	ADDQ         BX, R8
+	ADDQ         BX, R8
+	VMASKMOVPS   (R8), Y0, Y1
+	VMASKMOVPS   (R8)(R9*1), Y0, Y2
+	VMASKMOVPS   (R8)(R9*2), Y0, Y3
+	VADDPS       Y3, Y1, Y4
+	VMULPS       vec3e800000<>+0(SB), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VMULPS       vec3f000000<>+0(SB), Y1, Y1
+	VSUBPS       Y2, Y1, Y3
+	VADDPS       Y2, Y1, Y1
+	VMOVAPS      Y2, Y5
+	VFMADD231PS  vec3e2aaaab<>+0(SB), Y4, Y5
+	VFNMADD231PS vec3e2aaaab<>+0(SB), Y4, Y2
+	VMOVUPS      Y5, 64(SP)
+	VMOVUPS      Y2, 160(SP)
+	VMOVUPS      Y3, 256(SP)
+	VMOVUPS      Y1, 352(SP)
+	MOVQ         AX, R8
+	VMOVUPS      (SP), Y1
+	VMOVUPS      32(SP), Y2
+	VMOVUPS      64(SP), Y3
+	VADDPS       Y3, Y1, Y4
+	VMULPS       vec3e800000<>+0(SB), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VMULPS       vec3f000000<>+0(SB), Y1, Y1
+	VSUBPS       Y2, Y1, Y3
+	VADDPS       Y2, Y1, Y1
+	VMOVAPS      Y2, Y5
+	VFMADD231PS  vec3e2aaaab<>+0(SB), Y4, Y5
+	VFNMADD231PS vec3e2aaaab<>+0(SB), Y4, Y2
+	VMOVUPS      Y5, (R8)
+	VMOVUPS      Y2, (R8)(CX*1)
+	VMOVUPS      Y3, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Y1, (R8)
+	VMOVUPS      96(SP), Y1
+	VMOVUPS      128(SP), Y2
+	VMOVUPS      160(SP), Y3
+	VADDPS       Y3, Y1, Y4
+	VMULPS       vec3e800000<>+0(SB), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VMULPS       vec3f000000<>+0(SB), Y1, Y1
+	VSUBPS       Y2, Y1, Y3
+	VADDPS       Y2, Y1, Y1
+	VMOVAPS      Y2, Y5
+	VFMADD231PS  vec3e2aaaab<>+0(SB), Y4, Y5
+	VFNMADD231PS vec3e2aaaab<>+0(SB), Y4, Y2
+	VMOVUPS      Y5, (R8)(CX*1)
+	VMOVUPS      Y2, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Y3, (R8)
+	VMOVUPS      Y1, (R8)(CX*1)
+	VMOVUPS      192(SP), Y1
+	VMOVUPS      224(SP), Y2
+	VMOVUPS      256(SP), Y3
+	VADDPS       Y3, Y1, Y4
+	VMULPS       vec3e800000<>+0(SB), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VMULPS       vec3f000000<>+0(SB), Y1, Y1
+	VSUBPS       Y2, Y1, Y3
+	VADDPS       Y2, Y1, Y1
+	VMOVAPS      Y2, Y5
+	VFMADD231PS  vec3e2aaaab<>+0(SB), Y4, Y5
+	VFNMADD231PS vec3e2aaaab<>+0(SB), Y4, Y2
+	VMOVUPS      Y5, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Y2, (R8)
+	VMOVUPS      Y3, (R8)(CX*1)
+	VMOVUPS      Y1, (R8)(CX*2)
+	VMOVUPS      288(SP), Y1
+	VMOVUPS      320(SP), Y2
+	VMOVUPS      352(SP), Y3
+	VADDPS       Y3, Y1, Y4
+	VMULPS       vec3e800000<>+0(SB), Y2, Y2
+	VSUBPS       Y1, Y3, Y1
+	VMULPS       vec3f000000<>+0(SB), Y1, Y1
+	VSUBPS       Y2, Y1, Y3
+	VADDPS       Y2, Y1, Y1
+	VMOVAPS      Y2, Y5
+	VFMADD231PS  vec3e2aaaab<>+0(SB), Y4, Y5
+	VFNMADD231PS vec3e2aaaab<>+0(SB), Y4, Y2
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Y5, (R8)
+	VMOVUPS      Y2, (R8)(CX*1)
+	VMOVUPS      Y3, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Y1, (R8)
+	ADDQ         $+64, AX
+	ADDQ         SI, DX
+	DECQ         DI
+	JNE          row5
+	VZEROUPPER
+	RET
+
+DATA vec3e800000<>+0(SB)/4, $0x3e800000
+DATA vec3e800000<>+4(SB)/4, $0x3e800000
+DATA vec3e800000<>+8(SB)/4, $0x3e800000
+DATA vec3e800000<>+12(SB)/4, $0x3e800000
+DATA vec3e800000<>+16(SB)/4, $0x3e800000
+DATA vec3e800000<>+20(SB)/4, $0x3e800000
+DATA vec3e800000<>+24(SB)/4, $0x3e800000
+DATA vec3e800000<>+28(SB)/4, $0x3e800000
+GLOBL vec3e800000<>(SB), RODATA|NOPTR, $32
+
+DATA vec3e2aaaab<>+0(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+4(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+8(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+12(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+16(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+20(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+24(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+28(SB)/4, $0x3e2aaaab
+GLOBL vec3e2aaaab<>(SB), RODATA|NOPTR, $32
+
 // func winogradPair0AVX2(dst *float32, pos int, w *float32, tap int, c int)
 // Requires: AVX, FMA3
 TEXT ·winogradPair0AVX2(SB), NOSPLIT, $0-40
@@ -471,7 +1029,7 @@ TEXT ·winogradPair0AVX2(SB), NOSPLIT, $0-40
 	LEAQ (DX)(DI*1), R9
 	LEAQ (DX)(DI*2), DI
 
-row3:
+row6:
 	VMOVUPS      (DX), Y0
 	VMULPS       vec3f91a2b4<>+0(SB), Y0, Y0
 	VMOVUPS      (DI), Y1
@@ -525,7 +1083,7 @@ row3:
 	ADDQ         $+64, R9
 	ADDQ         $+64, DI
 	DECQ         SI
-	JNE          row3
+	JNE          row6
 	VZEROUPPER
 	RET
 
@@ -542,7 +1100,7 @@ TEXT ·winogradPair1AVX2(SB), NOSPLIT, $0-40
 	LEAQ (DX)(DI*1), R9
 	LEAQ (DX)(DI*2), DI
 
-row4:
+row7:
 	VMOVUPS      (DI), Y0
 	VMOVUPS      (DX), Y1
 	VMULPS       vecbf303b34<>+0(SB), Y1, Y1
@@ -611,7 +1169,7 @@ row4:
 	ADDQ         $+64, R9
 	ADDQ         $+64, DI
 	DECQ         SI
-	JNE          row4
+	JNE          row7
 	VZEROUPPER
 	RET
 
@@ -628,7 +1186,7 @@ TEXT ·winogradPair2AVX2(SB), NOSPLIT, $0-40
 	LEAQ (DX)(DI*1), R9
 	LEAQ (DX)(DI*2), DI
 
-row5:
+row8:
 	VMOVUPS      (DI), Y0
 	VMOVUPS      (DX), Y1
 	VMULPS       vec3df4c401<>+0(SB), Y1, Y1
@@ -697,6 +1255,6 @@ row5:
 	ADDQ         $+64, R9
 	ADDQ         $+64, DI
 	DECQ         SI
-	JNE          row5
+	JNE          row8
 	VZEROUPPER
 	RET

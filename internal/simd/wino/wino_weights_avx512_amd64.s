@@ -129,7 +129,6 @@ GLOBL vec3f000000<>(SB), RODATA|NOPTR, $64
 // func winogradWeights4AVX512(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
 // Requires: AVX, AVX512F
 TEXT ·winogradWeights4AVX512(SB), NOSPLIT, $0-64
-	VMOVUPS vec3f000000<>+0(SB), Z0
 	VMOVUPS vec3f91a2b4<>+0(SB), Z0
 	VMOVUPS vecbf303b34<>+0(SB), Z1
 	VMOVUPS vecbedc4a01<>+0(SB), Z2
@@ -465,6 +464,574 @@ DATA vec3e89ae41<>+56(SB)/4, $0x3e89ae41
 DATA vec3e89ae41<>+60(SB)/4, $0x3e89ae41
 GLOBL vec3e89ae41<>(SB), RODATA|NOPTR, $64
 
+// func winogradWeights3AVX512(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+// Requires: AVX, AVX512F
+TEXT ·winogradWeights3AVX512(SB), NOSPLIT, $0-64
+	VMOVUPS vec3f400000<>+0(SB), Z0
+	VMOVUPS vec3f100000<>+0(SB), Z1
+	VMOVUPS vec40000000<>+0(SB), Z2
+	VMOVUPS vec40800000<>+0(SB), Z3
+	VMOVUPS vec3f638e39<>+0(SB), Z4
+	VMOVUPS vecbf360b61<>+0(SB), Z5
+	VMOVUPS vecbea57eb5<>+0(SB), Z6
+	VMOVUPS vec3e14f209<>+0(SB), Z7
+	MOVQ    dst+0(FP), AX
+	MOVQ    pos+8(FP), CX
+	MOVQ    w+16(FP), DX
+	MOVQ    tap+24(FP), BX
+	MOVQ    row+32(FP), SI
+	MOVQ    c+40(FP), DI
+	MOVQ    bits+56(FP), R8
+	KMOVW   R8, K1
+
+row3:
+	MOVQ         DX, R8
+	VMOVUPS.Z    (R8), K1, Z8
+	VMOVUPS.Z    (R8)(BX*1), K1, Z9
+	VMOVUPS.Z    (R8)(BX*2), K1, Z10
+	ADDQ         BX, R8
+	ADDQ         BX, R8
+	ADDQ         BX, R8
+	VMOVUPS.Z    (R8), K1, Z11
+	VMOVUPS.Z    (R8)(BX*1), K1, Z12
+	VMOVUPS.Z    (R8)(BX*2), K1, Z13
+	ADDQ         BX, R8
+	ADDQ         BX, R8
+	ADDQ         BX, R8
+	VMOVUPS.Z    (R8), K1, Z14
+	VMOVUPS.Z    (R8)(BX*1), K1, Z15
+	VMOVUPS.Z    (R8)(BX*2), K1, Z16
+	VMOVAPS      Z8, Z17
+	VFMADD231PS  Z1, Z14, Z17
+	VMOVAPS      Z17, Z18
+	VFMADD231PS  Z0, Z11, Z18
+	VMULPS       Z5, Z18, Z18
+	VFNMADD231PS Z0, Z11, Z17
+	VMULPS       Z6, Z17, Z17
+	VMOVAPS      Z8, Z19
+	VFMADD231PS  Z3, Z14, Z19
+	VFMADD231PS  Z2, Z11, Z19
+	VMULPS       Z7, Z19, Z11
+	VMULPS       Z4, Z8, Z8
+	VMOVAPS      Z9, Z19
+	VFMADD231PS  Z1, Z15, Z19
+	VMOVAPS      Z19, Z20
+	VFMADD231PS  Z0, Z12, Z20
+	VMULPS       Z5, Z20, Z20
+	VFNMADD231PS Z0, Z12, Z19
+	VMULPS       Z6, Z19, Z19
+	VMOVAPS      Z9, Z21
+	VFMADD231PS  Z3, Z15, Z21
+	VFMADD231PS  Z2, Z12, Z21
+	VMULPS       Z7, Z21, Z12
+	VMULPS       Z4, Z9, Z9
+	VMOVAPS      Z10, Z21
+	VFMADD231PS  Z1, Z16, Z21
+	VMOVAPS      Z21, Z22
+	VFMADD231PS  Z0, Z13, Z22
+	VMULPS       Z5, Z22, Z22
+	VFNMADD231PS Z0, Z13, Z21
+	VMULPS       Z6, Z21, Z21
+	VMOVAPS      Z10, Z23
+	VFMADD231PS  Z3, Z16, Z23
+	VFMADD231PS  Z2, Z13, Z23
+	VMULPS       Z7, Z23, Z13
+	VMULPS       Z4, Z10, Z10
+	MOVQ         AX, R8
+	VMOVAPS      Z8, Z23
+	VFMADD231PS  Z1, Z10, Z23
+	VMOVAPS      Z23, Z24
+	VFMADD231PS  Z0, Z9, Z24
+	VMULPS       Z5, Z24, Z24
+	VFNMADD231PS Z0, Z9, Z23
+	VMULPS       Z6, Z23, Z23
+	VMOVAPS      Z8, Z25
+	VFMADD231PS  Z3, Z10, Z25
+	VFMADD231PS  Z2, Z9, Z25
+	VMULPS       Z7, Z25, Z9
+	VMULPS       Z4, Z8, Z8
+	VMOVUPS      Z8, (R8)
+	VMOVUPS      Z24, (R8)(CX*1)
+	VMOVUPS      Z23, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVUPS      Z10, (R8)(CX*1)
+	VMOVAPS      Z18, Z8
+	VFMADD231PS  Z1, Z22, Z8
+	VMOVAPS      Z8, Z9
+	VFMADD231PS  Z0, Z20, Z9
+	VMULPS       Z5, Z9, Z9
+	VFNMADD231PS Z0, Z20, Z8
+	VMULPS       Z6, Z8, Z8
+	VMOVAPS      Z18, Z10
+	VFMADD231PS  Z3, Z22, Z10
+	VFMADD231PS  Z2, Z20, Z10
+	VMULPS       Z7, Z10, Z10
+	VMULPS       Z4, Z18, Z18
+	VMOVUPS      Z18, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVUPS      Z8, (R8)(CX*1)
+	VMOVUPS      Z10, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Z22, (R8)
+	VMOVAPS      Z17, Z8
+	VFMADD231PS  Z1, Z21, Z8
+	VMOVAPS      Z8, Z9
+	VFMADD231PS  Z0, Z19, Z9
+	VMULPS       Z5, Z9, Z9
+	VFNMADD231PS Z0, Z19, Z8
+	VMULPS       Z6, Z8, Z8
+	VMOVAPS      Z17, Z10
+	VFMADD231PS  Z3, Z21, Z10
+	VFMADD231PS  Z2, Z19, Z10
+	VMULPS       Z7, Z10, Z10
+	VMULPS       Z4, Z17, Z17
+	VMOVUPS      Z17, (R8)(CX*1)
+	VMOVUPS      Z9, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Z8, (R8)
+	VMOVUPS      Z10, (R8)(CX*1)
+	VMOVUPS      Z21, (R8)(CX*2)
+	VMOVAPS      Z11, Z8
+	VFMADD231PS  Z1, Z13, Z8
+	VMOVAPS      Z8, Z9
+	VFMADD231PS  Z0, Z12, Z9
+	VMULPS       Z5, Z9, Z9
+	VFNMADD231PS Z0, Z12, Z8
+	VMULPS       Z6, Z8, Z8
+	VMOVAPS      Z11, Z10
+	VFMADD231PS  Z3, Z13, Z10
+	VFMADD231PS  Z2, Z12, Z10
+	VMULPS       Z7, Z10, Z10
+	VMULPS       Z4, Z11, Z11
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Z11, (R8)
+	VMOVUPS      Z9, (R8)(CX*1)
+	VMOVUPS      Z8, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Z10, (R8)
+	VMOVUPS      Z13, (R8)(CX*1)
+	VMOVAPS      Z14, Z8
+	VFMADD231PS  Z1, Z16, Z8
+	VMOVAPS      Z8, Z9
+	VFMADD231PS  Z0, Z15, Z9
+	VMULPS       Z5, Z9, Z9
+	VFNMADD231PS Z0, Z15, Z8
+	VMULPS       Z6, Z8, Z8
+	VMOVAPS      Z14, Z10
+	VFMADD231PS  Z3, Z16, Z10
+	VFMADD231PS  Z2, Z15, Z10
+	VMULPS       Z7, Z10, Z10
+	VMULPS       Z4, Z14, Z11
+	VMOVUPS      Z11, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Z9, (R8)
+	VMOVUPS      Z8, (R8)(CX*1)
+	VMOVUPS      Z10, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Z16, (R8)
+	ADDQ         $+64, AX
+	ADDQ         SI, DX
+	DECQ         DI
+	JNE          row3
+	VZEROUPPER
+	RET
+
+DATA vec3f400000<>+0(SB)/4, $0x3f400000
+DATA vec3f400000<>+4(SB)/4, $0x3f400000
+DATA vec3f400000<>+8(SB)/4, $0x3f400000
+DATA vec3f400000<>+12(SB)/4, $0x3f400000
+DATA vec3f400000<>+16(SB)/4, $0x3f400000
+DATA vec3f400000<>+20(SB)/4, $0x3f400000
+DATA vec3f400000<>+24(SB)/4, $0x3f400000
+DATA vec3f400000<>+28(SB)/4, $0x3f400000
+DATA vec3f400000<>+32(SB)/4, $0x3f400000
+DATA vec3f400000<>+36(SB)/4, $0x3f400000
+DATA vec3f400000<>+40(SB)/4, $0x3f400000
+DATA vec3f400000<>+44(SB)/4, $0x3f400000
+DATA vec3f400000<>+48(SB)/4, $0x3f400000
+DATA vec3f400000<>+52(SB)/4, $0x3f400000
+DATA vec3f400000<>+56(SB)/4, $0x3f400000
+DATA vec3f400000<>+60(SB)/4, $0x3f400000
+GLOBL vec3f400000<>(SB), RODATA|NOPTR, $64
+
+DATA vec3f100000<>+0(SB)/4, $0x3f100000
+DATA vec3f100000<>+4(SB)/4, $0x3f100000
+DATA vec3f100000<>+8(SB)/4, $0x3f100000
+DATA vec3f100000<>+12(SB)/4, $0x3f100000
+DATA vec3f100000<>+16(SB)/4, $0x3f100000
+DATA vec3f100000<>+20(SB)/4, $0x3f100000
+DATA vec3f100000<>+24(SB)/4, $0x3f100000
+DATA vec3f100000<>+28(SB)/4, $0x3f100000
+DATA vec3f100000<>+32(SB)/4, $0x3f100000
+DATA vec3f100000<>+36(SB)/4, $0x3f100000
+DATA vec3f100000<>+40(SB)/4, $0x3f100000
+DATA vec3f100000<>+44(SB)/4, $0x3f100000
+DATA vec3f100000<>+48(SB)/4, $0x3f100000
+DATA vec3f100000<>+52(SB)/4, $0x3f100000
+DATA vec3f100000<>+56(SB)/4, $0x3f100000
+DATA vec3f100000<>+60(SB)/4, $0x3f100000
+GLOBL vec3f100000<>(SB), RODATA|NOPTR, $64
+
+DATA vec40000000<>+0(SB)/4, $0x40000000
+DATA vec40000000<>+4(SB)/4, $0x40000000
+DATA vec40000000<>+8(SB)/4, $0x40000000
+DATA vec40000000<>+12(SB)/4, $0x40000000
+DATA vec40000000<>+16(SB)/4, $0x40000000
+DATA vec40000000<>+20(SB)/4, $0x40000000
+DATA vec40000000<>+24(SB)/4, $0x40000000
+DATA vec40000000<>+28(SB)/4, $0x40000000
+DATA vec40000000<>+32(SB)/4, $0x40000000
+DATA vec40000000<>+36(SB)/4, $0x40000000
+DATA vec40000000<>+40(SB)/4, $0x40000000
+DATA vec40000000<>+44(SB)/4, $0x40000000
+DATA vec40000000<>+48(SB)/4, $0x40000000
+DATA vec40000000<>+52(SB)/4, $0x40000000
+DATA vec40000000<>+56(SB)/4, $0x40000000
+DATA vec40000000<>+60(SB)/4, $0x40000000
+GLOBL vec40000000<>(SB), RODATA|NOPTR, $64
+
+DATA vec40800000<>+0(SB)/4, $0x40800000
+DATA vec40800000<>+4(SB)/4, $0x40800000
+DATA vec40800000<>+8(SB)/4, $0x40800000
+DATA vec40800000<>+12(SB)/4, $0x40800000
+DATA vec40800000<>+16(SB)/4, $0x40800000
+DATA vec40800000<>+20(SB)/4, $0x40800000
+DATA vec40800000<>+24(SB)/4, $0x40800000
+DATA vec40800000<>+28(SB)/4, $0x40800000
+DATA vec40800000<>+32(SB)/4, $0x40800000
+DATA vec40800000<>+36(SB)/4, $0x40800000
+DATA vec40800000<>+40(SB)/4, $0x40800000
+DATA vec40800000<>+44(SB)/4, $0x40800000
+DATA vec40800000<>+48(SB)/4, $0x40800000
+DATA vec40800000<>+52(SB)/4, $0x40800000
+DATA vec40800000<>+56(SB)/4, $0x40800000
+DATA vec40800000<>+60(SB)/4, $0x40800000
+GLOBL vec40800000<>(SB), RODATA|NOPTR, $64
+
+DATA vec3f638e39<>+0(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+4(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+8(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+12(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+16(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+20(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+24(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+28(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+32(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+36(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+40(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+44(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+48(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+52(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+56(SB)/4, $0x3f638e39
+DATA vec3f638e39<>+60(SB)/4, $0x3f638e39
+GLOBL vec3f638e39<>(SB), RODATA|NOPTR, $64
+
+DATA vecbf360b61<>+0(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+4(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+8(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+12(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+16(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+20(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+24(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+28(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+32(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+36(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+40(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+44(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+48(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+52(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+56(SB)/4, $0xbf360b61
+DATA vecbf360b61<>+60(SB)/4, $0xbf360b61
+GLOBL vecbf360b61<>(SB), RODATA|NOPTR, $64
+
+DATA vecbea57eb5<>+0(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+4(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+8(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+12(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+16(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+20(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+24(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+28(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+32(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+36(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+40(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+44(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+48(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+52(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+56(SB)/4, $0xbea57eb5
+DATA vecbea57eb5<>+60(SB)/4, $0xbea57eb5
+GLOBL vecbea57eb5<>(SB), RODATA|NOPTR, $64
+
+DATA vec3e14f209<>+0(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+4(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+8(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+12(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+16(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+20(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+24(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+28(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+32(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+36(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+40(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+44(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+48(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+52(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+56(SB)/4, $0x3e14f209
+DATA vec3e14f209<>+60(SB)/4, $0x3e14f209
+GLOBL vec3e14f209<>(SB), RODATA|NOPTR, $64
+
+// func winogradWeightsClosed2AVX512(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+// Requires: AVX, AVX512F
+TEXT ·winogradWeightsClosed2AVX512(SB), NOSPLIT, $0-64
+	MOVQ  dst+0(FP), AX
+	MOVQ  pos+8(FP), CX
+	MOVQ  w+16(FP), DX
+	MOVQ  tap+24(FP), BX
+	MOVQ  row+32(FP), SI
+	MOVQ  c+40(FP), DI
+	MOVQ  bits+56(FP), R8
+	KMOVW R8, K1
+
+row4:
+	MOVQ      DX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	VMOVUPS.Z (R8)(BX*1), K1, Z1
+	VMOVUPS.Z (R8)(BX*2), K1, Z2
+	ADDQ      BX, R8
+	ADDQ      BX, R8
+	ADDQ      BX, R8
+	VMOVUPS.Z (R8), K1, Z3
+	VMOVUPS.Z (R8)(BX*1), K1, Z4
+	VMOVUPS.Z (R8)(BX*2), K1, Z5
+	ADDQ      BX, R8
+	ADDQ      BX, R8
+	ADDQ      BX, R8
+	VMOVUPS.Z (R8), K1, Z6
+	VMOVUPS.Z (R8)(BX*1), K1, Z7
+	VMOVUPS.Z (R8)(BX*2), K1, Z8
+	VSUBPS    Z3, Z0, Z0
+	VSUBPS    Z3, Z6, Z6
+	VSUBPS    Z4, Z1, Z1
+	VSUBPS    Z4, Z7, Z7
+	VSUBPS    Z5, Z2, Z2
+	VSUBPS    Z5, Z8, Z8
+	MOVQ      AX, R8
+	VSUBPS    Z1, Z0, Z0
+	VSUBPS    Z1, Z2, Z2
+	VMOVUPS   Z0, (R8)
+	VMOVUPS   Z1, (R8)(CX*1)
+	VMOVUPS   Z2, (R8)(CX*2)
+	VSUBPS    Z4, Z3, Z0
+	VSUBPS    Z4, Z5, Z1
+	ADDQ      CX, R8
+	ADDQ      CX, R8
+	ADDQ      CX, R8
+	VMOVUPS   Z0, (R8)
+	VMOVUPS   Z4, (R8)(CX*1)
+	VMOVUPS   Z1, (R8)(CX*2)
+	VSUBPS    Z7, Z6, Z0
+	VSUBPS    Z7, Z8, Z1
+	ADDQ      CX, R8
+	ADDQ      CX, R8
+	ADDQ      CX, R8
+	VMOVUPS   Z0, (R8)
+	VMOVUPS   Z7, (R8)(CX*1)
+	VMOVUPS   Z1, (R8)(CX*2)
+	ADDQ      $+64, AX
+	ADDQ      SI, DX
+	DECQ      DI
+	JNE       row4
+	VZEROUPPER
+	RET
+
+// func winogradWeightsClosed3AVX512(dst *float32, pos int, w *float32, tap int, row int, c int, mask *[16]int32, bits uint64)
+// Requires: AVX, AVX512F
+TEXT ·winogradWeightsClosed3AVX512(SB), NOSPLIT, $0-64
+	VMOVUPS vec3e800000<>+0(SB), Z0
+	VMOVUPS vec3e2aaaab<>+0(SB), Z1
+	VMOVUPS vec3f000000<>+0(SB), Z2
+	MOVQ    dst+0(FP), AX
+	MOVQ    pos+8(FP), CX
+	MOVQ    w+16(FP), DX
+	MOVQ    tap+24(FP), BX
+	MOVQ    row+32(FP), SI
+	MOVQ    c+40(FP), DI
+	MOVQ    bits+56(FP), R8
+	KMOVW   R8, K1
+
+row5:
+	MOVQ         DX, R8
+	VMOVUPS.Z    (R8), K1, Z3
+	VMOVUPS.Z    (R8)(BX*1), K1, Z4
+	VMOVUPS.Z    (R8)(BX*2), K1, Z5
+	ADDQ         BX, R8
+	ADDQ         BX, R8
+	ADDQ         BX, R8
+	VMOVUPS.Z    (R8), K1, Z6
+	VMOVUPS.Z    (R8)(BX*1), K1, Z7
+	VMOVUPS.Z    (R8)(BX*2), K1, Z8
+	ADDQ         BX, R8
+	ADDQ         BX, R8
+	ADDQ         BX, R8
+	VMOVUPS.Z    (R8), K1, Z9
+	VMOVUPS.Z    (R8)(BX*1), K1, Z10
+	VMOVUPS.Z    (R8)(BX*2), K1, Z11
+	VADDPS       Z9, Z3, Z12
+	VMULPS       Z0, Z6, Z6
+	VSUBPS       Z3, Z9, Z3
+	VMULPS       Z2, Z3, Z3
+	VSUBPS       Z6, Z3, Z9
+	VADDPS       Z6, Z3, Z3
+	VMOVAPS      Z6, Z13
+	VFMADD231PS  Z1, Z12, Z13
+	VFNMADD231PS Z1, Z12, Z6
+	VADDPS       Z10, Z4, Z12
+	VMULPS       Z0, Z7, Z7
+	VSUBPS       Z4, Z10, Z4
+	VMULPS       Z2, Z4, Z4
+	VSUBPS       Z7, Z4, Z10
+	VADDPS       Z7, Z4, Z4
+	VMOVAPS      Z7, Z14
+	VFMADD231PS  Z1, Z12, Z14
+	VFNMADD231PS Z1, Z12, Z7
+	VADDPS       Z11, Z5, Z12
+	VMULPS       Z0, Z8, Z8
+	VSUBPS       Z5, Z11, Z5
+	VMULPS       Z2, Z5, Z5
+	VSUBPS       Z8, Z5, Z11
+	VADDPS       Z8, Z5, Z5
+	VMOVAPS      Z8, Z15
+	VFMADD231PS  Z1, Z12, Z15
+	VFNMADD231PS Z1, Z12, Z8
+	MOVQ         AX, R8
+	VADDPS       Z15, Z13, Z12
+	VMULPS       Z0, Z14, Z14
+	VSUBPS       Z13, Z15, Z13
+	VMULPS       Z2, Z13, Z13
+	VSUBPS       Z14, Z13, Z15
+	VADDPS       Z14, Z13, Z13
+	VMOVAPS      Z14, Z16
+	VFMADD231PS  Z1, Z12, Z16
+	VFNMADD231PS Z1, Z12, Z14
+	VMOVUPS      Z16, (R8)
+	VMOVUPS      Z14, (R8)(CX*1)
+	VMOVUPS      Z15, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Z13, (R8)
+	VADDPS       Z8, Z6, Z12
+	VMULPS       Z0, Z7, Z7
+	VSUBPS       Z6, Z8, Z6
+	VMULPS       Z2, Z6, Z6
+	VSUBPS       Z7, Z6, Z8
+	VADDPS       Z7, Z6, Z6
+	VMOVAPS      Z7, Z13
+	VFMADD231PS  Z1, Z12, Z13
+	VFNMADD231PS Z1, Z12, Z7
+	VMOVUPS      Z13, (R8)(CX*1)
+	VMOVUPS      Z7, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Z8, (R8)
+	VMOVUPS      Z6, (R8)(CX*1)
+	VADDPS       Z11, Z9, Z6
+	VMULPS       Z0, Z10, Z7
+	VSUBPS       Z9, Z11, Z8
+	VMULPS       Z2, Z8, Z8
+	VSUBPS       Z7, Z8, Z9
+	VADDPS       Z7, Z8, Z8
+	VMOVAPS      Z7, Z10
+	VFMADD231PS  Z1, Z6, Z10
+	VFNMADD231PS Z1, Z6, Z7
+	VMOVUPS      Z10, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Z7, (R8)
+	VMOVUPS      Z9, (R8)(CX*1)
+	VMOVUPS      Z8, (R8)(CX*2)
+	VADDPS       Z5, Z3, Z6
+	VMULPS       Z0, Z4, Z4
+	VSUBPS       Z3, Z5, Z3
+	VMULPS       Z2, Z3, Z3
+	VSUBPS       Z4, Z3, Z5
+	VADDPS       Z4, Z3, Z3
+	VMOVAPS      Z4, Z7
+	VFMADD231PS  Z1, Z6, Z7
+	VFNMADD231PS Z1, Z6, Z4
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Z7, (R8)
+	VMOVUPS      Z4, (R8)(CX*1)
+	VMOVUPS      Z5, (R8)(CX*2)
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	ADDQ         CX, R8
+	VMOVUPS      Z3, (R8)
+	ADDQ         $+64, AX
+	ADDQ         SI, DX
+	DECQ         DI
+	JNE          row5
+	VZEROUPPER
+	RET
+
+DATA vec3e800000<>+0(SB)/4, $0x3e800000
+DATA vec3e800000<>+4(SB)/4, $0x3e800000
+DATA vec3e800000<>+8(SB)/4, $0x3e800000
+DATA vec3e800000<>+12(SB)/4, $0x3e800000
+DATA vec3e800000<>+16(SB)/4, $0x3e800000
+DATA vec3e800000<>+20(SB)/4, $0x3e800000
+DATA vec3e800000<>+24(SB)/4, $0x3e800000
+DATA vec3e800000<>+28(SB)/4, $0x3e800000
+DATA vec3e800000<>+32(SB)/4, $0x3e800000
+DATA vec3e800000<>+36(SB)/4, $0x3e800000
+DATA vec3e800000<>+40(SB)/4, $0x3e800000
+DATA vec3e800000<>+44(SB)/4, $0x3e800000
+DATA vec3e800000<>+48(SB)/4, $0x3e800000
+DATA vec3e800000<>+52(SB)/4, $0x3e800000
+DATA vec3e800000<>+56(SB)/4, $0x3e800000
+DATA vec3e800000<>+60(SB)/4, $0x3e800000
+GLOBL vec3e800000<>(SB), RODATA|NOPTR, $64
+
+DATA vec3e2aaaab<>+0(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+4(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+8(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+12(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+16(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+20(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+24(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+28(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+32(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+36(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+40(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+44(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+48(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+52(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+56(SB)/4, $0x3e2aaaab
+DATA vec3e2aaaab<>+60(SB)/4, $0x3e2aaaab
+GLOBL vec3e2aaaab<>(SB), RODATA|NOPTR, $64
+
 // func winogradPair0AVX512(dst *float32, pos int, w *float32, tap int, c int)
 // Requires: AVX, AVX512F
 TEXT ·winogradPair0AVX512(SB), NOSPLIT, $0-40
@@ -485,7 +1052,7 @@ TEXT ·winogradPair0AVX512(SB), NOSPLIT, $0-40
 	LEAQ    (DX)(DI*1), R9
 	LEAQ    (DX)(DI*2), DI
 
-row3:
+row6:
 	VMOVUPS      (DX), Z7
 	VMULPS       Z0, Z7, Z7
 	VMOVUPS      (DI), Z8
@@ -539,7 +1106,7 @@ row3:
 	ADDQ         $+64, R9
 	ADDQ         $+64, DI
 	DECQ         SI
-	JNE          row3
+	JNE          row6
 	VZEROUPPER
 	RET
 
@@ -563,7 +1130,7 @@ TEXT ·winogradPair1AVX512(SB), NOSPLIT, $0-40
 	LEAQ    (DX)(DI*1), R9
 	LEAQ    (DX)(DI*2), DI
 
-row4:
+row7:
 	VMOVUPS      (DI), Z7
 	VMOVUPS      (DX), Z8
 	VMULPS       Z1, Z8, Z8
@@ -632,7 +1199,7 @@ row4:
 	ADDQ         $+64, R9
 	ADDQ         $+64, DI
 	DECQ         SI
-	JNE          row4
+	JNE          row7
 	VZEROUPPER
 	RET
 
@@ -656,7 +1223,7 @@ TEXT ·winogradPair2AVX512(SB), NOSPLIT, $0-40
 	LEAQ    (DX)(DI*1), R9
 	LEAQ    (DX)(DI*2), DI
 
-row5:
+row8:
 	VMOVUPS      (DI), Z7
 	VMOVUPS      (DX), Z8
 	VMULPS       Z4, Z8, Z8
@@ -725,7 +1292,7 @@ row5:
 	ADDQ         $+64, R9
 	ADDQ         $+64, DI
 	DECQ         SI
-	JNE          row5
+	JNE          row8
 	VZEROUPPER
 	RET
 
@@ -739,7 +1306,7 @@ TEXT ·winogradTiles4AVX512(SB), NOSPLIT, $0-56
 	MOVQ    ahead+40(FP), SI
 	LEAQ    (BX)(BX*2), DI
 	CMPQ    more+48(FP), $0x00
-	JEQ     first6
+	JEQ     first9
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -764,9 +1331,9 @@ TEXT ·winogradTiles4AVX512(SB), NOSPLIT, $0-56
 	VMOVUPS 1344(AX), Z21
 	VMOVUPS 1408(AX), Z22
 	VMOVUPS 1472(AX), Z23
-	JMP     loaded7
+	JMP     loaded10
 
-first6:
+first9:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -792,7 +1359,7 @@ first6:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded7:
+loaded10:
 	VBROADCASTSS vec3f91a2b4<>+0(SB), Z24
 	MOVQ         DX, R8
 	LEAQ         (DX)(DI*1), R9
@@ -800,7 +1367,7 @@ loaded7:
 	MOVQ         CX, R11
 	MOVQ         k+32(FP), R12
 
-loop8:
+loop11:
 	PREFETCHT1        (SI)
 	PREFETCHT1        (SI)(BX*1)
 	VMULPS            (R8), Z24, Z27
@@ -847,7 +1414,7 @@ loop8:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop8
+	JNE               loop11
 	VMOVUPS           Z0, (AX)
 	VMOVUPS           Z1, 64(AX)
 	VMOVUPS           Z2, 128(AX)
@@ -878,7 +1445,7 @@ loop8:
 	ADDQ              BX, SI
 	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               first9
+	JEQ               first12
 	VMOVUPS           1536(AX), Z0
 	VMOVUPS           1600(AX), Z1
 	VMOVUPS           1664(AX), Z2
@@ -903,9 +1470,9 @@ loop8:
 	VMOVUPS           2880(AX), Z21
 	VMOVUPS           2944(AX), Z22
 	VMOVUPS           3008(AX), Z23
-	JMP               loaded10
+	JMP               loaded13
 
-first9:
+first12:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -931,7 +1498,7 @@ first9:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded10:
+loaded13:
 	VBROADCASTSS vecbf303b34<>+0(SB), Z24
 	VBROADCASTSS vecbedc4a01<>+0(SB), Z25
 	VBROADCASTSS vecbe89ae41<>+0(SB), Z26
@@ -941,7 +1508,7 @@ loaded10:
 	MOVQ         CX, R11
 	MOVQ         k+32(FP), R12
 
-loop11:
+loop14:
 	PREFETCHT1        (SI)
 	PREFETCHT1        (SI)(BX*1)
 	VMULPS            (R8), Z24, Z27
@@ -994,7 +1561,7 @@ loop11:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop11
+	JNE               loop14
 	VMOVUPS           Z0, 1536(AX)
 	VMOVUPS           Z1, 1600(AX)
 	VMOVUPS           Z2, 1664(AX)
@@ -1025,7 +1592,7 @@ loop11:
 	ADDQ              BX, SI
 	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               first12
+	JEQ               first15
 	VMOVUPS           3072(AX), Z0
 	VMOVUPS           3136(AX), Z1
 	VMOVUPS           3200(AX), Z2
@@ -1050,9 +1617,9 @@ loop11:
 	VMOVUPS           4416(AX), Z21
 	VMOVUPS           4480(AX), Z22
 	VMOVUPS           4544(AX), Z23
-	JMP               loaded13
+	JMP               loaded16
 
-first12:
+first15:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1078,14 +1645,14 @@ first12:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded13:
+loaded16:
 	MOVQ DX, R8
 	LEAQ (DX)(DI*1), R9
 	LEAQ (DX)(DI*2), R10
 	MOVQ CX, R11
 	MOVQ k+32(FP), R12
 
-loop14:
+loop17:
 	PREFETCHT1        (SI)
 	PREFETCHT1        (SI)(BX*1)
 	VMULPS            (R8), Z24, Z27
@@ -1138,7 +1705,7 @@ loop14:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop14
+	JNE               loop17
 	VMOVUPS           Z0, 3072(AX)
 	VMOVUPS           Z1, 3136(AX)
 	VMOVUPS           Z2, 3200(AX)
@@ -1169,7 +1736,7 @@ loop14:
 	ADDQ              BX, SI
 	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               first15
+	JEQ               first18
 	VMOVUPS           4608(AX), Z0
 	VMOVUPS           4672(AX), Z1
 	VMOVUPS           4736(AX), Z2
@@ -1194,9 +1761,9 @@ loop14:
 	VMOVUPS           5952(AX), Z21
 	VMOVUPS           6016(AX), Z22
 	VMOVUPS           6080(AX), Z23
-	JMP               loaded16
+	JMP               loaded19
 
-first15:
+first18:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1222,7 +1789,7 @@ first15:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded16:
+loaded19:
 	VBROADCASTSS vec3df4c401<>+0(SB), Z24
 	VBROADCASTSS vec3e379301<>+0(SB), Z25
 	VBROADCASTSS vec3e89ae41<>+0(SB), Z26
@@ -1232,7 +1799,7 @@ loaded16:
 	MOVQ         CX, R11
 	MOVQ         k+32(FP), R12
 
-loop17:
+loop20:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -1284,7 +1851,7 @@ loop17:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop17
+	JNE               loop20
 	VMOVUPS           Z0, 4608(AX)
 	VMOVUPS           Z1, 4672(AX)
 	VMOVUPS           Z2, 4736(AX)
@@ -1314,7 +1881,7 @@ loop17:
 	SUBQ              R12, SI
 	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               first18
+	JEQ               first21
 	VMOVUPS           6144(AX), Z0
 	VMOVUPS           6208(AX), Z1
 	VMOVUPS           6272(AX), Z2
@@ -1339,9 +1906,9 @@ loop17:
 	VMOVUPS           7488(AX), Z21
 	VMOVUPS           7552(AX), Z22
 	VMOVUPS           7616(AX), Z23
-	JMP               loaded19
+	JMP               loaded22
 
-first18:
+first21:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1367,14 +1934,14 @@ first18:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded19:
+loaded22:
 	MOVQ DX, R8
 	LEAQ (DX)(DI*1), R9
 	LEAQ (DX)(DI*2), R10
 	MOVQ CX, R11
 	MOVQ k+32(FP), R12
 
-loop20:
+loop23:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -1426,7 +1993,7 @@ loop20:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop20
+	JNE               loop23
 	VMOVUPS           Z0, 6144(AX)
 	VMOVUPS           Z1, 6208(AX)
 	VMOVUPS           Z2, 6272(AX)
@@ -1456,7 +2023,7 @@ loop20:
 	SUBQ              R12, SI
 	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               first21
+	JEQ               first24
 	VMOVUPS           7680(AX), Z0
 	VMOVUPS           7744(AX), Z1
 	VMOVUPS           7808(AX), Z2
@@ -1481,9 +2048,9 @@ loop20:
 	VMOVUPS           9024(AX), Z21
 	VMOVUPS           9088(AX), Z22
 	VMOVUPS           9152(AX), Z23
-	JMP               loaded22
+	JMP               loaded25
 
-first21:
+first24:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1509,13 +2076,13 @@ first21:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded22:
+loaded25:
 	MOVQ DX, R8
 	LEAQ (DX)(DI*1), R9
 	LEAQ (DX)(DI*2), DX
 	MOVQ k+32(FP), DI
 
-loop23:
+loop26:
 	PREFETCHT1        (SI)
 	VMOVUPS           (DX), Z27
 	VMOVUPS           (DX)(BX*1), Z28
@@ -1561,7 +2128,7 @@ loop23:
 	ADDQ              $+64, SI
 	ADDQ              $+4, CX
 	DECQ              DI
-	JNE               loop23
+	JNE               loop26
 	VMOVUPS           Z0, 7680(AX)
 	VMOVUPS           Z1, 7744(AX)
 	VMOVUPS           Z2, 7808(AX)
@@ -1603,7 +2170,7 @@ TEXT ·winogradTiles8AVX512(SB), NOSPLIT, $0-56
 	MOVQ    ahead+40(FP), SI
 	LEAQ    (BX)(BX*2), DI
 	CMPQ    more+48(FP), $0x00
-	JEQ     first24
+	JEQ     first27
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -1628,9 +2195,9 @@ TEXT ·winogradTiles8AVX512(SB), NOSPLIT, $0-56
 	VMOVUPS 1344(AX), Z21
 	VMOVUPS 1408(AX), Z22
 	VMOVUPS 1472(AX), Z23
-	JMP     loaded25
+	JMP     loaded28
 
-first24:
+first27:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1656,7 +2223,7 @@ first24:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded25:
+loaded28:
 	VBROADCASTSS vec3f91a2b4<>+0(SB), Z24
 	MOVQ         DX, R8
 	LEAQ         (DX)(DI*1), R9
@@ -1664,7 +2231,7 @@ loaded25:
 	MOVQ         CX, R11
 	MOVQ         k+32(FP), R12
 
-loop26:
+loop29:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VMULPS            (R8)(BX*1), Z24, Z28
@@ -1705,7 +2272,7 @@ loop26:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop26
+	JNE               loop29
 	VMOVUPS           Z0, (AX)
 	VMOVUPS           Z1, 64(AX)
 	VMOVUPS           Z2, 128(AX)
@@ -1735,7 +2302,7 @@ loop26:
 	SUBQ              R12, SI
 	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               first27
+	JEQ               first30
 	VMOVUPS           1536(AX), Z0
 	VMOVUPS           1600(AX), Z1
 	VMOVUPS           1664(AX), Z2
@@ -1760,9 +2327,9 @@ loop26:
 	VMOVUPS           2880(AX), Z21
 	VMOVUPS           2944(AX), Z22
 	VMOVUPS           3008(AX), Z23
-	JMP               loaded28
+	JMP               loaded31
 
-first27:
+first30:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1788,14 +2355,14 @@ first27:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded28:
+loaded31:
 	MOVQ DX, R8
 	LEAQ (DX)(DI*1), R9
 	LEAQ (DX)(DI*2), R10
 	MOVQ CX, R11
 	MOVQ k+32(FP), R12
 
-loop29:
+loop32:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VMULPS            (R8)(BX*1), Z24, Z28
@@ -1835,7 +2402,7 @@ loop29:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop29
+	JNE               loop32
 	VMOVUPS           Z0, 1536(AX)
 	VMOVUPS           Z1, 1600(AX)
 	VMOVUPS           Z2, 1664(AX)
@@ -1865,7 +2432,7 @@ loop29:
 	SUBQ              R12, SI
 	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               first30
+	JEQ               first33
 	VMOVUPS           3072(AX), Z0
 	VMOVUPS           3136(AX), Z1
 	VMOVUPS           3200(AX), Z2
@@ -1890,9 +2457,9 @@ loop29:
 	VMOVUPS           4416(AX), Z21
 	VMOVUPS           4480(AX), Z22
 	VMOVUPS           4544(AX), Z23
-	JMP               loaded31
+	JMP               loaded34
 
-first30:
+first33:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1918,7 +2485,7 @@ first30:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded31:
+loaded34:
 	VBROADCASTSS vecbf303b34<>+0(SB), Z24
 	VBROADCASTSS vecbedc4a01<>+0(SB), Z25
 	VBROADCASTSS vecbe89ae41<>+0(SB), Z26
@@ -1928,7 +2495,7 @@ loaded31:
 	MOVQ         CX, R11
 	MOVQ         k+32(FP), R12
 
-loop32:
+loop35:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -1975,7 +2542,7 @@ loop32:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop32
+	JNE               loop35
 	VMOVUPS           Z0, 3072(AX)
 	VMOVUPS           Z1, 3136(AX)
 	VMOVUPS           Z2, 3200(AX)
@@ -2005,7 +2572,7 @@ loop32:
 	SUBQ              R12, SI
 	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               first33
+	JEQ               first36
 	VMOVUPS           4608(AX), Z0
 	VMOVUPS           4672(AX), Z1
 	VMOVUPS           4736(AX), Z2
@@ -2030,9 +2597,9 @@ loop32:
 	VMOVUPS           5952(AX), Z21
 	VMOVUPS           6016(AX), Z22
 	VMOVUPS           6080(AX), Z23
-	JMP               loaded34
+	JMP               loaded37
 
-first33:
+first36:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2058,14 +2625,14 @@ first33:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded34:
+loaded37:
 	MOVQ DX, R8
 	LEAQ (DX)(DI*1), R9
 	LEAQ (DX)(DI*2), R10
 	MOVQ CX, R11
 	MOVQ k+32(FP), R12
 
-loop35:
+loop38:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -2111,7 +2678,7 @@ loop35:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop35
+	JNE               loop38
 	VMOVUPS           Z0, 4608(AX)
 	VMOVUPS           Z1, 4672(AX)
 	VMOVUPS           Z2, 4736(AX)
@@ -2141,7 +2708,7 @@ loop35:
 	SUBQ              R12, SI
 	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               first36
+	JEQ               first39
 	VMOVUPS           6144(AX), Z0
 	VMOVUPS           6208(AX), Z1
 	VMOVUPS           6272(AX), Z2
@@ -2166,143 +2733,6 @@ loop35:
 	VMOVUPS           7488(AX), Z21
 	VMOVUPS           7552(AX), Z22
 	VMOVUPS           7616(AX), Z23
-	JMP               loaded37
-
-first36:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-
-loaded37:
-	MOVQ DX, R8
-	LEAQ (DX)(DI*1), R9
-	LEAQ (DX)(DI*2), R10
-	MOVQ CX, R11
-	MOVQ k+32(FP), R12
-
-loop38:
-	PREFETCHT1        (SI)
-	VMULPS            (R8), Z24, Z27
-	VFMADD231PS       (R10), Z26, Z27
-	VFNMADD231PS      (R9), Z25, Z27
-	VMULPS            (R8)(BX*1), Z24, Z28
-	VFMADD231PS       (R10)(BX*1), Z26, Z28
-	VFNMADD231PS      (R9)(BX*1), Z25, Z28
-	VMULPS            (R8)(BX*2), Z24, Z29
-	VFMADD231PS       (R10)(BX*2), Z26, Z29
-	VFNMADD231PS      (R9)(BX*2), Z25, Z29
-	VMULPS.BCST       vec3f91a2b4<>+0(SB), Z27, Z30
-	VFMADD231PS.BCST  18432(R11), Z30, Z0
-	VFMADD231PS.BCST  18624(R11), Z30, Z1
-	VFMADD231PS.BCST  18816(R11), Z30, Z2
-	VFMADD231PS.BCST  19008(R11), Z30, Z3
-	VFMADD231PS.BCST  19200(R11), Z30, Z4
-	VFMADD231PS.BCST  19392(R11), Z30, Z5
-	VFMADD231PS.BCST  19584(R11), Z30, Z6
-	VFMADD231PS.BCST  19776(R11), Z30, Z7
-	VMULPS.BCST       vecbf303b34<>+0(SB), Z27, Z31
-	VFMADD231PS.BCST  vecbe89ae41<>+0(SB), Z29, Z31
-	VMOVAPS           Z31, Z30
-	VFMADD231PS.BCST  vecbedc4a01<>+0(SB), Z28, Z30
-	VFMADD231PS.BCST  19968(R11), Z30, Z8
-	VFMADD231PS.BCST  20160(R11), Z30, Z9
-	VFMADD231PS.BCST  20352(R11), Z30, Z10
-	VFMADD231PS.BCST  20544(R11), Z30, Z11
-	VFMADD231PS.BCST  20736(R11), Z30, Z12
-	VFMADD231PS.BCST  20928(R11), Z30, Z13
-	VFMADD231PS.BCST  21120(R11), Z30, Z14
-	VFMADD231PS.BCST  21312(R11), Z30, Z15
-	VFNMADD231PS.BCST vecbedc4a01<>+0(SB), Z28, Z31
-	VFMADD231PS.BCST  21504(R11), Z31, Z16
-	VFMADD231PS.BCST  21696(R11), Z31, Z17
-	VFMADD231PS.BCST  21888(R11), Z31, Z18
-	VFMADD231PS.BCST  22080(R11), Z31, Z19
-	VFMADD231PS.BCST  22272(R11), Z31, Z20
-	VFMADD231PS.BCST  22464(R11), Z31, Z21
-	VFMADD231PS.BCST  22656(R11), Z31, Z22
-	VFMADD231PS.BCST  22848(R11), Z31, Z23
-	ADDQ              $+64, R8
-	ADDQ              $+64, R9
-	ADDQ              $+64, R10
-	ADDQ              $+64, SI
-	ADDQ              $+4, R11
-	DECQ              R12
-	JNE               loop38
-	VMOVUPS           Z0, 6144(AX)
-	VMOVUPS           Z1, 6208(AX)
-	VMOVUPS           Z2, 6272(AX)
-	VMOVUPS           Z3, 6336(AX)
-	VMOVUPS           Z4, 6400(AX)
-	VMOVUPS           Z5, 6464(AX)
-	VMOVUPS           Z6, 6528(AX)
-	VMOVUPS           Z7, 6592(AX)
-	VMOVUPS           Z8, 6656(AX)
-	VMOVUPS           Z9, 6720(AX)
-	VMOVUPS           Z10, 6784(AX)
-	VMOVUPS           Z11, 6848(AX)
-	VMOVUPS           Z12, 6912(AX)
-	VMOVUPS           Z13, 6976(AX)
-	VMOVUPS           Z14, 7040(AX)
-	VMOVUPS           Z15, 7104(AX)
-	VMOVUPS           Z16, 7168(AX)
-	VMOVUPS           Z17, 7232(AX)
-	VMOVUPS           Z18, 7296(AX)
-	VMOVUPS           Z19, 7360(AX)
-	VMOVUPS           Z20, 7424(AX)
-	VMOVUPS           Z21, 7488(AX)
-	VMOVUPS           Z22, 7552(AX)
-	VMOVUPS           Z23, 7616(AX)
-	MOVQ              k+32(FP), R12
-	SHLQ              $0x06, R12
-	SUBQ              R12, SI
-	ADDQ              BX, SI
-	CMPQ              more+48(FP), $0x00
-	JEQ               first39
-	VMOVUPS           7680(AX), Z0
-	VMOVUPS           7744(AX), Z1
-	VMOVUPS           7808(AX), Z2
-	VMOVUPS           7872(AX), Z3
-	VMOVUPS           7936(AX), Z4
-	VMOVUPS           8000(AX), Z5
-	VMOVUPS           8064(AX), Z6
-	VMOVUPS           8128(AX), Z7
-	VMOVUPS           8192(AX), Z8
-	VMOVUPS           8256(AX), Z9
-	VMOVUPS           8320(AX), Z10
-	VMOVUPS           8384(AX), Z11
-	VMOVUPS           8448(AX), Z12
-	VMOVUPS           8512(AX), Z13
-	VMOVUPS           8576(AX), Z14
-	VMOVUPS           8640(AX), Z15
-	VMOVUPS           8704(AX), Z16
-	VMOVUPS           8768(AX), Z17
-	VMOVUPS           8832(AX), Z18
-	VMOVUPS           8896(AX), Z19
-	VMOVUPS           8960(AX), Z20
-	VMOVUPS           9024(AX), Z21
-	VMOVUPS           9088(AX), Z22
-	VMOVUPS           9152(AX), Z23
 	JMP               loaded40
 
 first39:
@@ -2349,6 +2779,143 @@ loop41:
 	VMULPS            (R8)(BX*2), Z24, Z29
 	VFMADD231PS       (R10)(BX*2), Z26, Z29
 	VFNMADD231PS      (R9)(BX*2), Z25, Z29
+	VMULPS.BCST       vec3f91a2b4<>+0(SB), Z27, Z30
+	VFMADD231PS.BCST  18432(R11), Z30, Z0
+	VFMADD231PS.BCST  18624(R11), Z30, Z1
+	VFMADD231PS.BCST  18816(R11), Z30, Z2
+	VFMADD231PS.BCST  19008(R11), Z30, Z3
+	VFMADD231PS.BCST  19200(R11), Z30, Z4
+	VFMADD231PS.BCST  19392(R11), Z30, Z5
+	VFMADD231PS.BCST  19584(R11), Z30, Z6
+	VFMADD231PS.BCST  19776(R11), Z30, Z7
+	VMULPS.BCST       vecbf303b34<>+0(SB), Z27, Z31
+	VFMADD231PS.BCST  vecbe89ae41<>+0(SB), Z29, Z31
+	VMOVAPS           Z31, Z30
+	VFMADD231PS.BCST  vecbedc4a01<>+0(SB), Z28, Z30
+	VFMADD231PS.BCST  19968(R11), Z30, Z8
+	VFMADD231PS.BCST  20160(R11), Z30, Z9
+	VFMADD231PS.BCST  20352(R11), Z30, Z10
+	VFMADD231PS.BCST  20544(R11), Z30, Z11
+	VFMADD231PS.BCST  20736(R11), Z30, Z12
+	VFMADD231PS.BCST  20928(R11), Z30, Z13
+	VFMADD231PS.BCST  21120(R11), Z30, Z14
+	VFMADD231PS.BCST  21312(R11), Z30, Z15
+	VFNMADD231PS.BCST vecbedc4a01<>+0(SB), Z28, Z31
+	VFMADD231PS.BCST  21504(R11), Z31, Z16
+	VFMADD231PS.BCST  21696(R11), Z31, Z17
+	VFMADD231PS.BCST  21888(R11), Z31, Z18
+	VFMADD231PS.BCST  22080(R11), Z31, Z19
+	VFMADD231PS.BCST  22272(R11), Z31, Z20
+	VFMADD231PS.BCST  22464(R11), Z31, Z21
+	VFMADD231PS.BCST  22656(R11), Z31, Z22
+	VFMADD231PS.BCST  22848(R11), Z31, Z23
+	ADDQ              $+64, R8
+	ADDQ              $+64, R9
+	ADDQ              $+64, R10
+	ADDQ              $+64, SI
+	ADDQ              $+4, R11
+	DECQ              R12
+	JNE               loop41
+	VMOVUPS           Z0, 6144(AX)
+	VMOVUPS           Z1, 6208(AX)
+	VMOVUPS           Z2, 6272(AX)
+	VMOVUPS           Z3, 6336(AX)
+	VMOVUPS           Z4, 6400(AX)
+	VMOVUPS           Z5, 6464(AX)
+	VMOVUPS           Z6, 6528(AX)
+	VMOVUPS           Z7, 6592(AX)
+	VMOVUPS           Z8, 6656(AX)
+	VMOVUPS           Z9, 6720(AX)
+	VMOVUPS           Z10, 6784(AX)
+	VMOVUPS           Z11, 6848(AX)
+	VMOVUPS           Z12, 6912(AX)
+	VMOVUPS           Z13, 6976(AX)
+	VMOVUPS           Z14, 7040(AX)
+	VMOVUPS           Z15, 7104(AX)
+	VMOVUPS           Z16, 7168(AX)
+	VMOVUPS           Z17, 7232(AX)
+	VMOVUPS           Z18, 7296(AX)
+	VMOVUPS           Z19, 7360(AX)
+	VMOVUPS           Z20, 7424(AX)
+	VMOVUPS           Z21, 7488(AX)
+	VMOVUPS           Z22, 7552(AX)
+	VMOVUPS           Z23, 7616(AX)
+	MOVQ              k+32(FP), R12
+	SHLQ              $0x06, R12
+	SUBQ              R12, SI
+	ADDQ              BX, SI
+	CMPQ              more+48(FP), $0x00
+	JEQ               first42
+	VMOVUPS           7680(AX), Z0
+	VMOVUPS           7744(AX), Z1
+	VMOVUPS           7808(AX), Z2
+	VMOVUPS           7872(AX), Z3
+	VMOVUPS           7936(AX), Z4
+	VMOVUPS           8000(AX), Z5
+	VMOVUPS           8064(AX), Z6
+	VMOVUPS           8128(AX), Z7
+	VMOVUPS           8192(AX), Z8
+	VMOVUPS           8256(AX), Z9
+	VMOVUPS           8320(AX), Z10
+	VMOVUPS           8384(AX), Z11
+	VMOVUPS           8448(AX), Z12
+	VMOVUPS           8512(AX), Z13
+	VMOVUPS           8576(AX), Z14
+	VMOVUPS           8640(AX), Z15
+	VMOVUPS           8704(AX), Z16
+	VMOVUPS           8768(AX), Z17
+	VMOVUPS           8832(AX), Z18
+	VMOVUPS           8896(AX), Z19
+	VMOVUPS           8960(AX), Z20
+	VMOVUPS           9024(AX), Z21
+	VMOVUPS           9088(AX), Z22
+	VMOVUPS           9152(AX), Z23
+	JMP               loaded43
+
+first42:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+loaded43:
+	MOVQ DX, R8
+	LEAQ (DX)(DI*1), R9
+	LEAQ (DX)(DI*2), R10
+	MOVQ CX, R11
+	MOVQ k+32(FP), R12
+
+loop44:
+	PREFETCHT1        (SI)
+	VMULPS            (R8), Z24, Z27
+	VFMADD231PS       (R10), Z26, Z27
+	VFNMADD231PS      (R9), Z25, Z27
+	VMULPS            (R8)(BX*1), Z24, Z28
+	VFMADD231PS       (R10)(BX*1), Z26, Z28
+	VFNMADD231PS      (R9)(BX*1), Z25, Z28
+	VMULPS            (R8)(BX*2), Z24, Z29
+	VFMADD231PS       (R10)(BX*2), Z26, Z29
+	VFNMADD231PS      (R9)(BX*2), Z25, Z29
 	VFMADD231PS.BCST  26112(R11), Z29, Z16
 	VFMADD231PS.BCST  26304(R11), Z29, Z17
 	VFMADD231PS.BCST  26496(R11), Z29, Z18
@@ -2384,7 +2951,7 @@ loop41:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop41
+	JNE               loop44
 	VMOVUPS           Z0, 7680(AX)
 	VMOVUPS           Z1, 7744(AX)
 	VMOVUPS           Z2, 7808(AX)
@@ -2414,7 +2981,7 @@ loop41:
 	SUBQ              R12, SI
 	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               first42
+	JEQ               first45
 	VMOVUPS           9216(AX), Z0
 	VMOVUPS           9280(AX), Z1
 	VMOVUPS           9344(AX), Z2
@@ -2439,9 +3006,9 @@ loop41:
 	VMOVUPS           10560(AX), Z21
 	VMOVUPS           10624(AX), Z22
 	VMOVUPS           10688(AX), Z23
-	JMP               loaded43
+	JMP               loaded46
 
-first42:
+first45:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2467,7 +3034,7 @@ first42:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded43:
+loaded46:
 	VBROADCASTSS vec3df4c401<>+0(SB), Z24
 	VBROADCASTSS vec3e379301<>+0(SB), Z25
 	VBROADCASTSS vec3e89ae41<>+0(SB), Z26
@@ -2477,7 +3044,7 @@ loaded43:
 	MOVQ         CX, R11
 	MOVQ         k+32(FP), R12
 
-loop44:
+loop47:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -2524,7 +3091,7 @@ loop44:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop44
+	JNE               loop47
 	VMOVUPS           Z0, 9216(AX)
 	VMOVUPS           Z1, 9280(AX)
 	VMOVUPS           Z2, 9344(AX)
@@ -2554,7 +3121,7 @@ loop44:
 	SUBQ              R12, SI
 	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               first45
+	JEQ               first48
 	VMOVUPS           10752(AX), Z0
 	VMOVUPS           10816(AX), Z1
 	VMOVUPS           10880(AX), Z2
@@ -2579,9 +3146,9 @@ loop44:
 	VMOVUPS           12096(AX), Z21
 	VMOVUPS           12160(AX), Z22
 	VMOVUPS           12224(AX), Z23
-	JMP               loaded46
+	JMP               loaded49
 
-first45:
+first48:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2607,14 +3174,14 @@ first45:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded46:
+loaded49:
 	MOVQ DX, R8
 	LEAQ (DX)(DI*1), R9
 	LEAQ (DX)(DI*2), R10
 	MOVQ CX, R11
 	MOVQ k+32(FP), R12
 
-loop47:
+loop50:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -2660,7 +3227,7 @@ loop47:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop47
+	JNE               loop50
 	VMOVUPS           Z0, 10752(AX)
 	VMOVUPS           Z1, 10816(AX)
 	VMOVUPS           Z2, 10880(AX)
@@ -2690,7 +3257,7 @@ loop47:
 	SUBQ              R12, SI
 	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               first48
+	JEQ               first51
 	VMOVUPS           12288(AX), Z0
 	VMOVUPS           12352(AX), Z1
 	VMOVUPS           12416(AX), Z2
@@ -2715,9 +3282,9 @@ loop47:
 	VMOVUPS           13632(AX), Z21
 	VMOVUPS           13696(AX), Z22
 	VMOVUPS           13760(AX), Z23
-	JMP               loaded49
+	JMP               loaded52
 
-first48:
+first51:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2743,14 +3310,14 @@ first48:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded49:
+loaded52:
 	MOVQ DX, R8
 	LEAQ (DX)(DI*1), R9
 	LEAQ (DX)(DI*2), R10
 	MOVQ CX, R11
 	MOVQ k+32(FP), R12
 
-loop50:
+loop53:
 	PREFETCHT1        (SI)
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
@@ -2797,7 +3364,7 @@ loop50:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop50
+	JNE               loop53
 	VMOVUPS           Z0, 12288(AX)
 	VMOVUPS           Z1, 12352(AX)
 	VMOVUPS           Z2, 12416(AX)
@@ -2827,7 +3394,7 @@ loop50:
 	SUBQ              R12, SI
 	ADDQ              BX, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               first51
+	JEQ               first54
 	VMOVUPS           13824(AX), Z0
 	VMOVUPS           13888(AX), Z1
 	VMOVUPS           13952(AX), Z2
@@ -2852,9 +3419,9 @@ loop50:
 	VMOVUPS           15168(AX), Z21
 	VMOVUPS           15232(AX), Z22
 	VMOVUPS           15296(AX), Z23
-	JMP               loaded52
+	JMP               loaded55
 
-first51:
+first54:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2880,14 +3447,14 @@ first51:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded52:
+loaded55:
 	MOVQ DX, R8
 	LEAQ (DX)(DI*1), R9
 	LEAQ (DX)(DI*2), R10
 	MOVQ CX, R11
 	MOVQ k+32(FP), R12
 
-loop53:
+loop56:
 	VMULPS            (R8), Z24, Z27
 	VFMADD231PS       (R10), Z26, Z27
 	VFNMADD231PS      (R9), Z25, Z27
@@ -2932,7 +3499,7 @@ loop53:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop53
+	JNE               loop56
 	VMOVUPS           Z0, 13824(AX)
 	VMOVUPS           Z1, 13888(AX)
 	VMOVUPS           Z2, 13952(AX)
@@ -2961,7 +3528,7 @@ loop53:
 	SHLQ              $0x06, R12
 	SUBQ              R12, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               first54
+	JEQ               first57
 	VMOVUPS           15360(AX), Z0
 	VMOVUPS           15424(AX), Z1
 	VMOVUPS           15488(AX), Z2
@@ -2986,9 +3553,9 @@ loop53:
 	VMOVUPS           16704(AX), Z21
 	VMOVUPS           16768(AX), Z22
 	VMOVUPS           16832(AX), Z23
-	JMP               loaded55
+	JMP               loaded58
 
-first54:
+first57:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3014,14 +3581,14 @@ first54:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded55:
+loaded58:
 	MOVQ DX, R8
 	LEAQ (DX)(DI*1), R9
 	LEAQ (DX)(DI*2), R10
 	MOVQ CX, R11
 	MOVQ k+32(FP), R12
 
-loop56:
+loop59:
 	VMOVUPS           (R10), Z27
 	VMOVUPS           (R10)(BX*1), Z28
 	VMOVUPS           (R10)(BX*2), Z29
@@ -3061,7 +3628,7 @@ loop56:
 	ADDQ              $+64, SI
 	ADDQ              $+4, R11
 	DECQ              R12
-	JNE               loop56
+	JNE               loop59
 	VMOVUPS           Z0, 15360(AX)
 	VMOVUPS           Z1, 15424(AX)
 	VMOVUPS           Z2, 15488(AX)
@@ -3090,7 +3657,7 @@ loop56:
 	SHLQ              $0x06, R12
 	SUBQ              R12, SI
 	CMPQ              more+48(FP), $0x00
-	JEQ               first57
+	JEQ               first60
 	VMOVUPS           16896(AX), Z0
 	VMOVUPS           16960(AX), Z1
 	VMOVUPS           17024(AX), Z2
@@ -3115,9 +3682,9 @@ loop56:
 	VMOVUPS           18240(AX), Z21
 	VMOVUPS           18304(AX), Z22
 	VMOVUPS           18368(AX), Z23
-	JMP               loaded58
+	JMP               loaded61
 
-first57:
+first60:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3143,13 +3710,13 @@ first57:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-loaded58:
+loaded61:
 	MOVQ DX, R8
 	LEAQ (DX)(DI*1), R9
 	LEAQ (DX)(DI*2), DX
 	MOVQ k+32(FP), DI
 
-loop59:
+loop62:
 	VMOVUPS           (DX), Z27
 	VMOVUPS           (DX)(BX*1), Z28
 	VMOVUPS           (DX)(BX*2), Z29
@@ -3188,7 +3755,7 @@ loop59:
 	ADDQ              $+64, SI
 	ADDQ              $+4, CX
 	DECQ              DI
-	JNE               loop59
+	JNE               loop62
 	VMOVUPS           Z0, 16896(AX)
 	VMOVUPS           Z1, 16960(AX)
 	VMOVUPS           Z2, 17024(AX)
