@@ -26,6 +26,11 @@ func FuzzLoad(f *testing.F) {
 	}
 	f.Add(b)
 	hostile.Add(f, hostile.Fields(b))
+	var foreign bytes.Buffer // found: a text under a name of ours
+	if err := safetensors.Write(&foreign, nil, map[string]string{"resnet.preprocess": "not JSON"}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(foreign.Bytes())
 	path := filepath.Join(f.TempDir(), "fuzzed") // of this worker alone
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if err := os.WriteFile(path, b, 0o644); err != nil {

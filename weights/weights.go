@@ -155,6 +155,9 @@ func (m *Meta) texts() (map[string]string, error) {
 	}
 	t[keyFormat], t[keyVersion] = "pt", version
 	for _, s := range m.sections() {
+		if _, ok := t[prefix+s.key]; ok {
+			return nil, fmt.Errorf("metadata %s%s among Meta.Extra: the name is that of a field of Meta", prefix, s.key)
+		}
 		b, err := s.get()
 		if err != nil {
 			return nil, fmt.Errorf("metadata %s: %w", s.key, err)
@@ -228,13 +231,13 @@ func parseMeta(texts map[string]string) (Meta, error) {
 	if ours && v != version {
 		return m, fmt.Errorf("it is version %s of our model file, this program reads version %s", v, version)
 	}
-	if ours {
-		for _, s := range m.sections() {
-			known[prefix+s.key] = true
-			if text, ok := texts[prefix+s.key]; ok {
-				if err := s.set(text); err != nil {
-					return m, fmt.Errorf("its metadata %s%s are damaged: %w", prefix, s.key, err)
-				}
+	for _, s := range m.sections() {
+		// In a file of another program they are not what we write under these names,
+		// and must not become that when it is written again.
+		known[prefix+s.key] = true
+		if text, ok := texts[prefix+s.key]; ok && ours {
+			if err := s.set(text); err != nil {
+				return m, fmt.Errorf("its metadata %s%s are damaged: %w", prefix, s.key, err)
 			}
 		}
 	}

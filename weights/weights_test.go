@@ -1,7 +1,9 @@
 package weights
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -166,5 +168,42 @@ func TestBadFiles(t *testing.T) {
 	}
 	if err := Save(filepath.Join(dir, "no", "such", "folder"), sample(t), SaveOptions{}); err == nil || !strings.Contains(err.Error(), "such") {
 		t.Errorf("a missing folder: %v", err)
+	}
+}
+
+// Texts of another program under the names of our metadata do not become ours when
+// the file is written again, whatever they are.
+func TestForeignMetadataOfOurNames(t *testing.T) {
+	x := safetensors.Tensor{Name: "w", Tensor: tensor.New(1)}
+	for _, key := range []string{"architecture", "classes", "multilabel", "preprocess", "recipe", "seed", "command", "data", "metrics", "reference", "training"} {
+		for _, text := range []string{"", "not JSON", `"text"`, "{}", "1", "null"} {
+			var foreign bytes.Buffer
+			if err := safetensors.Write(&foreign, []safetensors.Tensor{x}, map[string]string{"resnet." + key: text, "author": "someone"}); err != nil {
+				t.Fatal(err)
+			}
+			read := func(b []byte) *File {
+				r, err := safetensors.NewReader(bytes.NewReader(b), int64(len(b)))
+				if err != nil {
+					t.Fatalf("%s %q: %v", key, text, err)
+				}
+				f, err := Read(r)
+				if err != nil {
+					t.Fatalf("%s %q: %v", key, text, err)
+				}
+				return f
+			}
+			first := read(foreign.Bytes())
+			var again bytes.Buffer
+			if err := first.Write(&again, SaveOptions{}); err != nil {
+				t.Fatalf("%s %q: %v", key, text, err)
+			}
+			if second := read(again.Bytes()); !reflect.DeepEqual(second.Meta, first.Meta) || second.Meta.Extra["author"] != "someone" {
+				t.Errorf("%s %q: %+v, then %+v", key, text, first.Meta, second.Meta)
+			}
+		}
+	}
+	f := &File{Tensors: map[string]*tensor.Tensor{}, Meta: Meta{Extra: map[string]string{"resnet.classes": "[]"}}}
+	if err := f.Write(io.Discard, SaveOptions{}); err == nil || !strings.Contains(err.Error(), "resnet.classes") {
+		t.Errorf("Extra with a name of ours: %v", err)
 	}
 }
