@@ -4,6 +4,8 @@
 # with a Python that has each peer (see peers/README.md). Without a PART, all:
 #   infer    float32 inference in turns with onnxruntime and OpenVINO
 #   int8     8-bit inference, the same file in each program
+#   bf16     inference and training with bfloat16 products, in turns with OpenVINO and PyTorch;
+#            only on processors that have them, and only if it is named
 #   train    training steps in turns with PyTorch
 #   avx2     inference with AVX-512 switched off in all programs
 #   start    from process start to the first prediction
@@ -11,11 +13,12 @@
 #   profile  the steps of plans and their times
 # About eight minutes on two cores. PREFIX is a command that each measurement
 # runs under, such as "taskset -c 0,1"; no measurement takes a minute. Results
-# are in docs/speed/results, from which the last step makes the tables.
+# are in docs/speed/results, or its folder MACHINE (zen4), from which the last step
+# makes the tables.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 : "${TORCH:=python3}" "${ORT:=python3}" "${OPENVINO:=python3}"
-results=docs/speed/results
+results=docs/speed/results${MACHINE:+/$MACHINE}
 resnet=${RESNET:-}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -57,9 +60,16 @@ int8() {
         weights $m
         # Random weights, two pictures: speed does not depend on either.
         "$resnet" quantize "$m@$tmp/$m.pth" --preprocess imagenet --calib "folder:$tmp/pictures" -o "$tmp/$m-int8.onnx" --quiet >/dev/null
-        measure "int8-$m" bench "$tmp/$m-int8.onnx" --batch 1 --threads 1,2 --rounds 4 --seconds 0.6 --peer "ort=$ORT,openvino=$OPENVINO"
+        measure "int8-$m" bench "$tmp/$m-int8.onnx" --batch 1,8 --threads 1,2 --rounds 4 --seconds 0.6 --peer "ort=$ORT,openvino=$OPENVINO"
         sed -i "s|$tmp/||" "$results/int8-$m.json"
     done
+}
+
+bf16() {
+    for m in resnet18 resnet50; do
+        measure "bf16-$m" bench $m --bf16=native --batch 1,8 --threads 1,2 --rounds 3 --seconds 0.6 --peer "openvino=$OPENVINO"
+    done
+    PEER_TORCH_VARIANT=eager measure bf16-train bench resnet18 resnet50 --bf16=native --mode train --batch 16 --threads 2 --rounds 2 --seconds 3 --peer "torch=$TORCH"
 }
 
 # Compiling takes PyTorch minutes for each network, and is tried by
@@ -125,7 +135,7 @@ mkdir -p "$results"
 for part in "${@:-infer int8 train avx2 start tune profile}"; do
     for p in $part; do
         case $p in
-        infer | int8 | train | avx2 | start | tune | profile) $p ;;
+        infer | int8 | bf16 | train | avx2 | start | tune | profile) $p ;;
         *) echo "unknown part $p" >&2; exit 2 ;;
         esac
     done

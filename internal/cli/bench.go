@@ -18,22 +18,23 @@ import (
 
 type benchCommand struct {
 	*app
-	batches  []int
-	threads  []int
-	modes    []string
-	size     int
-	rounds   int
-	seconds  float64
-	peers    []string
-	peersDir string
-	python   string
-	chart    string
-	profile  bool
-	sort     bool
-	exact    bool
-	bf16     bf16Flag
-	device   deviceFlags
-	noTuning bool
+	batches   []int
+	threads   []int
+	modes     []string
+	size      int
+	rounds    int
+	seconds   float64
+	peers     []string
+	peersDir  string
+	python    string
+	chart     string
+	profile   bool
+	sort      bool
+	exact     bool
+	invariant bool
+	bf16      bf16Flag
+	device    deviceFlags
+	noTuning  bool
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -81,6 +82,7 @@ GFLOP/s, bytes read and written, and the share of the time.`,
 	f.BoolVar(&c.profile, "profile", false, "print the time of each step of the plan")
 	f.BoolVar(&c.sort, "sort", false, "with --profile: the longest steps first")
 	f.BoolVar(&c.exact, "exact", false, "ours: disable Winograd convolution")
+	f.BoolVar(&c.invariant, "batch-invariant", false, "ours: the same bits for a picture in any batch")
 	c.bf16.add(cmd)
 	c.device.add(cmd, a)
 	f.BoolVar(&c.noTuning, "no-tuning", false, "ours: ignore the times that resnet tune has measured")
@@ -139,6 +141,9 @@ func (c *benchCommand) run(ctx context.Context, names []string) error {
 	if c.exact {
 		ours.Command = append(ours.Command, "--exact")
 	}
+	if c.invariant {
+		ours.Command = append(ours.Command, "--batch-invariant")
+	}
 	if c.bf16 != 0 {
 		ours.Command = append(ours.Command, "--bf16="+c.bf16.String())
 	}
@@ -195,7 +200,7 @@ func (c *benchCommand) each(names []string, f func(bench.Config) error) error {
 		for _, name := range names {
 			for _, batch := range c.batches {
 				for _, threads := range c.threads {
-					if err := f(bench.Config{Model: name, Mode: mode, Batch: batch, Threads: threads, Size: c.size, Exact: c.exact, BF16: c.bf16.name(), Device: c.device.name}); err != nil {
+					if err := f(bench.Config{Model: name, Mode: mode, Batch: batch, Threads: threads, Size: c.size, Exact: c.exact, BatchInvariant: c.invariant, BF16: c.bf16.name(), Device: c.device.name}); err != nil {
 						return err
 					}
 				}
@@ -262,6 +267,7 @@ func (a *app) benchWorkerCommand() *cobra.Command {
 	f.IntVar(&cfg.Threads, "threads", 1, "")
 	f.IntVar(&cfg.Size, "size", 0, "")
 	f.BoolVar(&cfg.Exact, "exact", false, "")
+	f.BoolVar(&cfg.BatchInvariant, "batch-invariant", false, "")
 	f.StringVar(&cfg.BF16, "bf16", "", "")
 	device.add(cmd, a)
 	f.StringVar(&weights, "weights", "", "")

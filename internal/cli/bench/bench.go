@@ -25,14 +25,15 @@ const (
 
 // Config is what to measure.
 type Config struct {
-	Model   string `json:"model"` // name of a network, a file, or NAME@FILE
-	Mode    string `json:"mode"`
-	Batch   int    `json:"batch"`
-	Threads int    `json:"threads"`
-	Size    int    `json:"size"`             // height and width of the input; 0 means the network's own
-	Exact   bool   `json:"exact"`            // ours: direct convolutions only
-	BF16    string `json:"bf16"`             // ours: native, emulate or "" for float32, see engine.BF16
-	Device  string `json:"device,omitempty"` // where ours computes, as --device says; "" is the processor
+	Model          string `json:"model"` // name of a network, a file, or NAME@FILE
+	Mode           string `json:"mode"`
+	Batch          int    `json:"batch"`
+	Threads        int    `json:"threads"`
+	Size           int    `json:"size"`             // height and width of the input; 0 means the network's own
+	Exact          bool   `json:"exact"`            // ours: direct convolutions only
+	BatchInvariant bool   `json:"batch_invariant"`  // ours: the same bits for a picture in any batch
+	BF16           string `json:"bf16"`             // ours: native, emulate or "" for float32, see engine.BF16
+	Device         string `json:"device,omitempty"` // where ours computes, as --device says; "" is the processor
 	// On is that device in the process that measures.
 	On *engine.Device `json:"-"`
 	// Tuning chooses the algorithms of ours; nil leaves that to the model of the

@@ -29,10 +29,16 @@ func TestSpeedDocument(t *testing.T) {
 	page, places := string(b), regexp.MustCompile(`(?s)<!-- table: (\S+) -->\n.*?<!-- end -->`)
 	tables := map[string]func(*testing.T) string{
 		"infer": func(t *testing.T) string { return comparisons(t, "infer-*.json") },
-		"int8":  quantized,
+		"int8":  func(t *testing.T) string { return quantized(t, "") },
 		"train": func(t *testing.T) string { return comparisons(t, "train-*.json") },
 		"avx2":  func(t *testing.T) string { return comparisons(t, "avx2-*.json") },
-		"start": starts, "tune": tunings, "profile": profiles,
+		"start": starts, "tune": tunings,
+		"profile":      func(t *testing.T) string { return profiles(t, "profile-*.json") },
+		"zen4/infer":   func(t *testing.T) string { return comparisons(t, "zen4/infer-*.json") },
+		"zen4/int8":    func(t *testing.T) string { return quantized(t, "zen4/") },
+		"zen4/bf16":    func(t *testing.T) string { return comparisons(t, "zen4/bf16-*.json") },
+		"zen4/train":   func(t *testing.T) string { return comparisons(t, "zen4/train-*.json") },
+		"zen4/profile": func(t *testing.T) string { return profiles(t, "zen4/profile-*.json") },
 	}
 	used := map[string]bool{}
 	made := places.ReplaceAllStringFunc(page, func(s string) string {
@@ -161,13 +167,14 @@ func footnote(all []Comparison) string {
 	return text + fmt.Sprintf(". FMA peak %.0f GFLOP/s a core.\n", Median(peaks))
 }
 
-// quantized adds the time of onnxruntime's float32 network.
-func quantized(t *testing.T) string {
-	all := results[Comparison](t, "int8-*.json")
-	whole := results[Comparison](t, "infer-*.json")
+// quantized adds the time of onnxruntime's float32 network. dir is the folder of a
+// machine's results.
+func quantized(t *testing.T, dir string) string {
+	all := results[Comparison](t, dir+"int8-*.json")
+	whole := results[Comparison](t, dir+"infer-*.json")
 	var rows [][]string
 	for _, c := range all {
-		row := []string{c.Model, fmt.Sprint(c.Threads), milliseconds(c.Ours.MedianMS)}
+		row := []string{c.Model, fmt.Sprint(c.Batch), fmt.Sprint(c.Threads), milliseconds(c.Ours.MedianMS)}
 		for _, p := range c.Peers {
 			row = append(row, milliseconds(p.MedianMS))
 		}
@@ -179,7 +186,7 @@ func quantized(t *testing.T) string {
 		}
 		rows = append(rows, row)
 	}
-	heads := []string{"file, batch 1", ">threads", ">resnet, ms"}
+	heads := []string{"file", ">batch", ">threads", ">resnet, ms"}
 	for _, p := range all[0].Peers {
 		heads = append(heads, ">"+title(p)+", ms")
 	}
@@ -242,9 +249,9 @@ func tunings(t *testing.T) string {
 }
 
 // profiles sums up the steps of each profile by what they do.
-func profiles(t *testing.T) string {
+func profiles(t *testing.T, pattern string) string {
 	var rows [][]string
-	for _, p := range results[NetworkProfile](t, "profile-*.json") {
+	for _, p := range results[NetworkProfile](t, pattern) {
 		type part struct {
 			name    string
 			ms, ops float64

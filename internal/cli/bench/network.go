@@ -127,7 +127,7 @@ func (n *network) options(by engine.Tuning) (infer.Options, error) {
 	if err != nil {
 		return infer.Options{}, fmt.Errorf("bench: %w", err)
 	}
-	return infer.Options{Threads: n.cfg.Threads, Exact: n.cfg.Exact, BF16: bf16, Tuning: by, Device: n.cfg.On}, nil
+	return infer.Options{Threads: n.cfg.Threads, Exact: n.cfg.Exact, BatchInvariant: n.cfg.BatchInvariant, BF16: bf16, Tuning: by, Device: n.cfg.On}, nil
 }
 
 // compile makes a step of the network on a fixed random batch; by chooses the
