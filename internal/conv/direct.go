@@ -22,14 +22,15 @@ import (
 // batch element of the GEMM is a kernel row of s*c inner products (a tap of c
 // with dilation), and the rows of a tile are neighboring pixels of an output
 // row, sw*c floats apart. A task copies its input rows with their borders to
-// scratch unless it needs none; of strided 1x1 kernels, only the pixels in use.
+// scratch unless it needs none; of strided 1x1 kernels, only the pixels in use, and
+// of 1x1 kernels whose pixels crowd a set of the cache, all.
 type direct struct {
 	directShape
 
 	panels, panelLen int
 	floats           int  // input channels of a group in memory
 	flat             bool // all pixels of all images are one each row
-	copied           bool // the input goes through scratch
+	copied           bool // the input goes through scratch: it has borders, or see crowded
 	merged           bool // the pixels of a task's rows are one long row
 	stepH, stepW     int  // input rows and pixels between outputs, as the kernel sees them
 	inRows, inCols   int  // scratch: rows per image and pixels per row, of a full task
@@ -156,7 +157,7 @@ func (q *direct) layOut() {
 	// their rows are too short for good tiles.
 	gathered := oneTap && (q.sh > 1 || q.sw > 1) && q.ow < shortRow
 	inPlace := inside && contiguous && !gathered
-	q.copied = !inPlace || q.precision != gemm.FP32
+	q.copied = !inPlace || q.precision != gemm.FP32 || q.crowded(oneTap)
 	dense := q.yRow == q.ow*q.yPix && q.yImg == q.oh*q.yRow // the output pixels of all images follow each other
 	if inPlace && oneTap && q.ih == q.oh && q.iw == q.ow && dense {
 		q.flat = true // merged below
@@ -170,6 +171,9 @@ func (q *direct) layOut() {
 	q.pixPitch = q.ic
 	if q.copied {
 		q.pixPitch = q.c
+		if oneTap && q.precision == gemm.FP32 {
+			q.pixPitch = tilePitch(q.c)
+		}
 		if q.r == 1 {
 			q.stepH = 1
 		}
@@ -191,6 +195,14 @@ func (q *direct) layOut() {
 			q.aoff = append(q.aoff, i*q.dh*rowPitch+j*q.dw*q.pixPitch*4)
 		}
 	}
+}
+
+// crowded reports whether the pixels of a tile push each other out of the cache, see
+// [tilePitch], and are multiplied by so many panels that it pays to copy them.
+func (q *direct) crowded(oneTap bool) bool {
+	const panels = 8
+	return oneTap && q.groups == 1 && q.panels >= panels && tilePitch(q.sw*q.ic) != q.sw*q.ic &&
+		min(q.n*q.oh*q.ow, gemm.MaxRows(2)) > cacheWays
 }
 
 // kChunk is a part of the sum of each output: the inner products from k0 on, k
@@ -259,7 +271,7 @@ func (q *direct) scratchFloats() int {
 	if !q.copied {
 		return 0
 	}
-	return q.imageBlocks.size * q.inRows * q.inCols * q.c
+	return q.imageBlocks.size * q.inRows * q.inCols * q.pixPitch
 }
 
 // block is what one task computes: images, output rows, groups and panels.
@@ -326,7 +338,7 @@ func (q *direct) nextRowBlock(rb int) int {
 func (q *direct) cost(ib, rb, gb, pb int) (cycles float64, ok bool) {
 	input := ib * ((rb-1)*q.stepH + (q.r-1)*q.dh + 1)
 	if q.copied {
-		input *= q.inCols * q.c
+		input *= q.inCols * q.pixPitch
 	} else {
 		input *= q.iw * q.ic
 	}

@@ -56,7 +56,7 @@ func (q *direct) run(previous, task int, scratch []float32, a *Args) {
 			if previous < 0 || !q.sameInput(previous, b) {
 				q.copyInput(scratch, a.X, b, c.grp)
 			}
-			c.src, c.imgPitch, c.rowPitch = scratch, q.inRows*q.inCols*q.c, q.inCols*q.c*q.stepH
+			c.src, c.imgPitch, c.rowPitch = scratch, q.inRows*q.inCols*q.pixPitch, q.inCols*q.pixPitch*q.stepH
 		} else {
 			c.imgPitch, c.rowPitch = q.ih*q.iw*q.ic, q.iw*q.ic*q.sh
 			c.src = a.X[b.n0*c.imgPitch+(b.oy0*q.sh-q.padT)*q.iw*q.ic-q.padL*q.ic+c.grp*q.floats:]
@@ -85,14 +85,14 @@ func (q *direct) sameInput(task int, b *block) bool {
 func (q *direct) copyInput(scratch, x []float32, b *block, grp int) {
 	w := window{
 		h: q.ih, w: q.iw, pixel: q.ic, y0: b.oy0*q.sh - q.padT, x0: -q.padL, jumpH: q.sh / q.stepH, jumpW: q.sw / q.stepW,
-		rows: (b.oy1-b.oy0-1)*q.stepH + (q.r-1)*q.dh + 1, cols: q.inCols, channels: q.floats, pitch: q.c,
+		rows: (b.oy1-b.oy0-1)*q.stepH + (q.r-1)*q.dh + 1, cols: q.inCols, channels: q.floats, pitch: q.pixPitch,
 	}
-	if q.flat { // copied to be rounded only
+	if q.flat && q.precision != gemm.FP32 {
 		q.precision.Narrow(scratch, x[b.oy0*q.ic+grp*q.floats:], w.rows, q.floats, q.ic, q.c)
 		return
 	}
 	for n := b.n0; n < b.n1; n++ {
-		dst, src := scratch[(n-b.n0)*q.inRows*q.inCols*q.c:], x[n*q.ih*q.iw*q.ic+grp*q.floats:]
+		dst, src := scratch[(n-b.n0)*q.inRows*q.inCols*q.pixPitch:], x[n*q.ih*q.iw*q.ic+grp*q.floats:]
 		if q.precision != gemm.FP32 {
 			narrowWindow(q.precision, dst, src, &w)
 			continue

@@ -18,6 +18,20 @@ const (
 	weightsFloats = 192 << 10 // packed weights above this do not stay in L2
 )
 
+// cacheWays is the number of cache lines whose addresses are equal modulo 4096 that
+// the first-level cache of most processors holds; some have 12.
+const cacheWays = 8
+
+// tilePitch returns a stride for rows of n floats that a micro-kernel reads side by
+// side: n, or more where the same column of all rows would have equal addresses modulo
+// 4096. More than cacheWays such rows push each other out of the cache.
+func tilePitch(n int) int {
+	if n%1024 == 0 {
+		return n + isa.PanelWidth
+	}
+	return n
+}
+
 // tiles is a number of equal tiles.
 type tiles struct {
 	rows int // of each

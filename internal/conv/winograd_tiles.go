@@ -81,16 +81,6 @@ func (f *winogradShape) setBlocks(tiles, panels int) {
 // of a tile into the same few sets of a cache.
 func padded(n int) int { return isa.CeilDiv(n, 32)*32 + 16 }
 
-// tilePitch returns the stride of rows of n floats that a kernel reads side by side:
-// n, or more where all of them would fall into one set of the first-level cache, which
-// has fewer ways than a kernel has rows.
-func tilePitch(n int) int {
-	if n%1024 == 0 {
-		return n + isa.PanelWidth
-	}
-	return n
-}
-
 func (f *winogradShape) tasks() int { return f.tileBlocks.count * f.panelBlocks.count }
 
 // blockFloats returns the length of the transformed inputs of a block of tiles.
