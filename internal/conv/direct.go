@@ -197,12 +197,10 @@ func (q *direct) layOut() {
 	}
 }
 
-// crowds reports whether the pixels under the rows of a tile, which lie pitch floats
-// apart, crowd few sets of the first-level cache: each of them is read once for every
-// inner product, and from the second level unless all stay.
+// crowds is [crowds] of the pixels of a tile.
 func (q *direct) crowds(pitch int) bool {
 	_, rows := gemm.PairOfPanels(q.panels)
-	return isa.Planned().Core.Crowds(min(rows, q.n*q.oh*q.ow), pitch*4)
+	return crowds(min(rows, q.n*q.oh*q.ow), pitch)
 }
 
 // kChunk is a part of the sum of each output: the inner products from k0 on, k

@@ -63,6 +63,11 @@ func tileCost(m, nz int) float64 {
 	return max(float64(m*nz)/2, 4, float64(m+nz)/2) + 0.3 + 0.2*float64(nz)
 }
 
+// crowds reports whether rows of a tile that lie pitch floats apart crowd a few sets
+// of the first-level cache: a column of them is read for each inner product, and from
+// the second level unless all stay in the first.
+func crowds(rows, pitch int) bool { return isa.Planned().Core.Crowds(rows, 4*pitch) }
+
 // splitCost is tileCost of n rows in tiles of at most most.
 func splitCost(n, most, nz int) (cost float64) {
 	for _, t := range split(n, most) {

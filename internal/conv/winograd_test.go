@@ -33,6 +33,7 @@ var winogradShapes = []Conv{
 	conv(1, 40, 41, 6, 5, 3, 1, 1),
 	conv(1, 2, 50, 31, 15, 3, 1, 1),
 	conv(2, 50, 3, 8, 130, 3, 1, 0),
+	conv(1, 5, 9, 1024, 20, 3, 1, 1),
 	{N: 2, H: 9, W: 7, C: 12, K: 18, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 0, PadLeft: 1, PadBottom: 2, PadRight: 0, DilH: 1, DilW: 1, Groups: 1},
 	{N: 1, H: 4, W: 4, C: 3, K: 6, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 9, PadLeft: 8, PadBottom: 7, PadRight: 6, DilH: 1, DilW: 1, Groups: 1},
 }

@@ -73,23 +73,16 @@ func (c *Conv) tileCount(m int) int {
 // setBlocks gives each task the given numbers of tiles and panels.
 func (f *winogradShape) setBlocks(tiles, panels int) {
 	f.tileBlocks, f.panelBlocks = newBlocks(f.tiles, tiles), newBlocks(f.panels, panels)
-	f.pitch = tilePitch(f.conv.C)
+	f.pitch = f.conv.C
+	if crowds(min(tiles, f.maxM), f.pitch) {
+		f.pitch += isa.PanelWidth
+	}
 	f.vPos, f.mPos = padded(tiles*f.pitch), padded(tiles*f.nz*isa.PanelWidth)
 }
 
 // padded returns a stride of at least n floats that does not put the positions
 // of a tile into the same few sets of a cache.
 func padded(n int) int { return isa.CeilDiv(n, 32)*32 + 16 }
-
-// tilePitch returns the stride of rows of n floats that a kernel reads side by side:
-// n, or more where all of them would fall into one set of the first-level cache, which
-// has fewer ways than a kernel has rows.
-func tilePitch(n int) int {
-	if n%1024 == 0 {
-		return n + isa.PanelWidth
-	}
-	return n
-}
 
 func (f *winogradShape) tasks() int { return f.tileBlocks.count * f.panelBlocks.count }
 
