@@ -192,7 +192,6 @@ func TestBadViewsRecipes(t *testing.T) {
 		"augment.mixup=0.2":             "augment",
 		"balanced=true":                 "balanced",
 		"lr.schedule=plateau":           "lr.schedule",
-		"recompute=true":                "recompute",
 		"batch_size=1":                  "batch_size",
 		"loss.label_smoothing=0.1":      "loss",
 		"ssl.second={hflip: 2}":         "ssl.second",
