@@ -54,7 +54,7 @@ func choosePhotos(cfg Config) (Config, error) {
 		from = cfg.Model
 	}
 	c := facts.choose(own, cfg.Model == modelfile.EmbeddedName, from != "", slices.Contains(given, "batch_size"))
-	if cfg.Recipe, err = LoadRecipe(photosRecipe, append(c.set(), cfg.Set...)...); err != nil {
+	if cfg.Recipe, err = loadRecipe(photosRecipe, c.set(), cfg.Set); err != nil {
 		return cfg, err
 	}
 	if err := cfg.useOptimizer(); err != nil {

@@ -59,6 +59,9 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 		}
 		s.rec = cfg.Recipe
 		s.notes = append(s.notes, cfg.chosen...)
+		if note := s.rec.warmupNote(); note != "" {
+			s.notes = append(s.notes, note)
+		}
 		s.state.ValData = cfg.ValData
 	}
 	if err := s.rec.Valid(); err != nil {
