@@ -407,7 +407,7 @@ func TestFindLR(t *testing.T) {
 
 func TestCrossValidate(t *testing.T) {
 	out := t.TempDir()
-	f, err := CrossValidate(context.Background(), toyConfig(t, out, "epochs=2"), 3)
+	f, err := CrossValidate(context.Background(), toyConfig(t, out, "epochs=2", "lr.warmup=1"), 3)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -129,7 +129,7 @@ func (c *embedCommand) run(cmd *cobra.Command, args []string) error {
 	if c.outFile != "" && c.list != "" {
 		return usagef("-o does not go with --jsonl: --resume FILE writes lines of JSON to a file")
 	}
-	names, err := pictureNames(args)
+	names, err := c.pictureNames(args)
 	if err != nil {
 		return err
 	}

@@ -182,7 +182,7 @@ func (c *mapCommand) find(args []string) (*mapped, error) {
 		}
 		return c.findData(args[0])
 	}
-	names, err := pictureNames(args)
+	names, err := c.pictureNames(args)
 	if err != nil {
 		return nil, err
 	}

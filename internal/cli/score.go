@@ -362,7 +362,10 @@ func (s *scoring) path(id, path string, yield func(resnet.Picture) bool) bool {
 	var names []string
 	if err == nil {
 		defer files.Close() // it was only read
-		names, err = files.Pictures()
+		var left string
+		if names, left, err = files.Pictures(); left != "" {
+			s.note("%s: %s", path, left)
+		}
 	}
 	if err == nil && len(names) == 0 {
 		err = fmt.Errorf("holds no pictures (%s)", strings.Join(data.PictureEndings(), ", "))
