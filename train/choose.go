@@ -151,6 +151,10 @@ func openSplits(cfg Config, rec *Recipe, spec, valSpec string, share float64, se
 		return nil, boxesOnly(err)
 	}
 	v, err := open(valSpec, whole)
+	if err == nil && unlabeled && (!judges(s) || !judges(v)) {
+		s.Notes = append(s.Notes, fmt.Sprintf("the data to evaluate on, %s, have no effect: features are judged by pictures with one label each, there and in the data to learn from", valSpec))
+		return s, v.Close()
+	}
 	if err == nil {
 		err = s.Validate(v)
 	}
@@ -171,7 +175,7 @@ func boxesOnly(err error) error {
 // fitBatch makes a batch that is larger than the training data smaller, and notes
 // which pictures an epoch leaves out.
 func (j *job) fitBatch() {
-	n, was := j.splits.Train.Len(), j.rec.BatchSize
+	n, was := j.readable("train", j.splits.Train), j.rec.BatchSize
 	if was > n {
 		rec := *j.rec
 		rec.BatchSize = smallBatch(n, was)

@@ -46,11 +46,16 @@ func (e *RecipeError) Error() string {
 	if e.Key != "" {
 		b.WriteString(e.Key + ": ")
 	}
-	b.WriteString(e.Problem)
-	if e.Suggest != "" {
-		fmt.Fprintf(&b, "; did you mean %q?", e.Suggest)
-	}
+	b.WriteString(e.Text())
 	return b.String()
+}
+
+// Text is what is wrong, without the place.
+func (e *RecipeError) Text() string {
+	if e.Suggest == "" {
+		return e.Problem
+	}
+	return fmt.Sprintf("%s; did you mean %q?", e.Problem, e.Suggest)
 }
 
 // keyError is a RecipeError whose file and line are not known yet.

@@ -99,7 +99,7 @@ when others are added.`,
 					a.printf("%s: %s pictures\n", filepath.Join(out, p), term.Count(n))
 				}
 			}
-			a.printf("\nnext:\n  resnet train --data %s\n", strings.Join(quoted([]string{"folder:" + out}), ""))
+			a.printf("\nnext:\n  resnet train --data %s\n", term.Quote("folder:"+out))
 			return nil
 		},
 	}

@@ -130,7 +130,7 @@ func (a *app) keepReference(ctx context.Context, m *resnet.Model, file string, d
 // evaluated on.
 func (c *trainCommand) referenceOf(ctx context.Context, r *train.Result) error {
 	if r.BestFile == "" {
-		return errors.New("the run has no best model, because it was not evaluated")
+		return errors.New("--reference: the run has no best model, because it was not evaluated")
 	}
 	m, err := resnet.Open(r.BestFile, resnet.Options{Threads: c.threads, Batch: 64})
 	if err != nil {
