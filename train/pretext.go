@@ -192,11 +192,16 @@ func (j *job) noteLabels() {
 	}
 }
 
+// collapsed reports whether projections are nearly all alike.
+func (j *job) collapsed(g Gauge) bool {
+	return j.rec.SSL != nil && j.rec.shardSize() >= leastJudged && (g.Spread < leastSpread || g.Dimensions < leastDimensions)
+}
+
 // collapse returns a warning if an epoch shows that the network gives all pictures the
 // same features; "" if it does not.
 func (j *job) collapse(rec EpochRecord) string {
 	g := rec.Train.Gauge
-	if g == nil || j.rec.SSL == nil || j.rec.shardSize() < leastJudged || g.Spread >= leastSpread && g.Dimensions >= leastDimensions {
+	if g == nil || !j.collapsed(*g) {
 		return ""
 	}
 	advice := "lower lr.peak, lengthen lr.warmup"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -365,3 +366,27 @@ type unlabeled struct{ data.Dataset }
 func (unlabeled) Classes() []string { return nil }
 func (unlabeled) MultiLabel() bool  { return true }
 func (unlabeled) Labels(int) []int  { return nil }
+
+// TestFindLRWithoutLabels: losses below zero do not end the search, fewer updates are
+// tried than with labels, and progress counts pictures, as the speed is of them.
+func TestFindLRWithoutLabels(t *testing.T) {
+	for _, method := range []string{"simsiam", "simclr"} {
+		cfg := viewsConfig(t, method, "")
+		cfg.whole = true
+		s, err := prepare(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.close()
+		found, err := s.findLR(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(found.Points); n < 40 || n > 63 || found.Points[0].LR < 1e-4 || s.log.total != 63*16 || s.log.done < 16*n {
+			t.Errorf("%s: %d points from %v on, %d of %d pictures", method, n, found.Points[0].LR, s.log.done, s.log.total)
+		}
+		if text := strconv.FormatFloat(found.Suggestion, 'g', -1, 64); len(text) > 7 {
+			t.Errorf("%s: the suggestion is %s", method, text)
+		}
+	}
+}
