@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/resnet-go/resnet/internal/term"
 )
 
 var byteBuffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -366,10 +368,10 @@ func (l *leftOut) notes() []string {
 		for _, k := range l.endings {
 			n += k
 		}
-		notes = append(notes, fmt.Sprintf("left out %d files that are not pictures by their endings: %s", n, l.list()))
+		notes = append(notes, fmt.Sprintf("left out %s without a picture's ending: %s", term.Plural(n, "file"), l.list()))
 	}
 	if len(l.loose) > 0 {
-		notes = append(notes, fmt.Sprintf("left out %d pictures that are in no class folder, such as %s", len(l.loose), l.loose[0]))
+		notes = append(notes, fmt.Sprintf("left out %s in no class folder, such as %s", term.Plural(len(l.loose), "picture"), l.loose[0]))
 	}
 	return notes
 }

@@ -192,7 +192,7 @@ func (s *session) announce() {
 	case st.Update > s.start.update:
 		s.log.note("resuming in epoch %d after step %d", st.Epoch+1, st.Step)
 	case st.Update > 0:
-		s.log.note("continuing with epoch %d after %d steps", st.Epoch+1, st.Update)
+		s.log.note("continuing with epoch %d after %s", st.Epoch+1, term.Plural(st.Update, "step"))
 	}
 }
 

@@ -3,8 +3,11 @@ package train
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/resnet-go/resnet/internal/term"
 )
 
 // runLength is how long a recipe trains, and how much of it is the warm-up.
@@ -53,6 +56,6 @@ func (r *Recipe) warmupNote() string {
 	if of.unit == "iterations" {
 		total = r.Iterations
 	}
-	return fmt.Sprintf("the warm-up of the learning rate is shorter, as the run is: %.3g of %d %s, instead of the recipe's %g of %g; --set lr.warmup changes it",
-		r.LR.Warmup, total, of.unit, of.warmup, of.total)
+	return fmt.Sprintf("the warm-up of the learning rate is shorter, as the run is: %.3g of %s, instead of the recipe's %g of %g; --set lr.warmup changes it",
+		r.LR.Warmup, term.Plural(total, strings.TrimSuffix(of.unit, "s")), of.warmup, of.total)
 }

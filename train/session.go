@@ -10,6 +10,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -331,7 +332,7 @@ func (s *session) judge(rec EpochRecord) bool {
 	}
 	best := s.keepBest(rec)
 	if e := s.rec.EarlyStop; e != nil && !s.warmingHead() && st.Waited >= e.Patience && st.Epoch+1 < s.epochs {
-		st.Stopped = fmt.Sprintf("early stop: no better result in %d evaluations (best epoch %d)", st.Waited, st.Best.Epoch)
+		st.Stopped = fmt.Sprintf("early stop: no better result in %s (best epoch %d)", term.Plural(st.Waited, "evaluation"), st.Best.Epoch)
 	}
 	return best
 }

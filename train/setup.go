@@ -10,6 +10,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
@@ -428,7 +429,7 @@ func (j *job) keepHead(net *models.Model, r *modelfile.Result, model string) err
 	switch {
 	case other && j.rec.Detect != nil && r.NewHead: // of a classifier, as is noted
 	case other:
-		j.notes = append(j.notes, fmt.Sprintf("new last layer (%s) for %d classes%s", lastNames(heads), len(j.splits.Classes()), boxNames(heads)))
+		j.notes = append(j.notes, fmt.Sprintf("new last layer (%s) for %s%s", lastNames(heads), term.Plural(len(j.splits.Classes()), "class"), boxNames(heads)))
 	}
 	return nil
 }

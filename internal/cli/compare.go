@@ -114,7 +114,7 @@ func (c *compareCommand) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	c.note("%s: %d networks, %d runs, in %s", e.Name, len(s.Variants), len(s.Runs), c.opt.Dir)
+	c.note("%s: %s, %s, in %s", e.Name, term.Plural(len(s.Variants), "network"), term.Plural(len(s.Runs), "run"), c.opt.Dir)
 	began := time.Now()
 	saving.Store(true)
 	err = s.Train(ctx)

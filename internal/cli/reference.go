@@ -122,7 +122,7 @@ func (a *app) keepReference(ctx context.Context, m *resnet.Model, file string, d
 		return err
 	}
 	progress.Close()
-	a.note("%s: now has the reference of %s pictures, for resnet serve --drift", file, term.Count(ref.Pictures))
+	a.note("%s: now has the reference of %s, for resnet serve --drift", file, term.Plural(ref.Pictures, "picture"))
 	return nil
 }
 
