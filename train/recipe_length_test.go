@@ -65,7 +65,7 @@ func TestShorterWarmupIsSaid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(log.String(), "0.5 of 1 epochs, instead of the recipe's 1 of 2") || !strings.Contains(string(text), "warmup: 0.5") {
+	if !strings.Contains(log.String(), "0.5 of 1 epoch, instead of the recipe's 1 of 2") || !strings.Contains(string(text), "warmup: 0.5") {
 		t.Errorf("the log\n%s\nthe recipe\n%s", log.String(), text)
 	}
 }
