@@ -252,7 +252,7 @@ func (j *job) network(cfg Config, run *checkpoint) (nn.Module, error) {
 		if len(j.rec.Finetune.Freeze) > 0 {
 			key = "finetune.freeze"
 		}
-		return nil, badKey(key, "is for a trained model, but %s is only a name, whose weights are random: give its file, as --model FILE or --model %s@FILE", model, model)
+		return nil, badKey(key, "is for a trained model, but %s is only a name: give its file, as --model FILE or --model %s@FILE", model, model)
 	}
 	if j.rec.SSL != nil {
 		conf, err := models.Lookup(ref.Name)
