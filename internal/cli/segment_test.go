@@ -111,7 +111,7 @@ func TestSegment(t *testing.T) {
 		"measured on pictures":     {"eval", "-m", model, "--data", ""},
 		"is missing":               {"segment", "-m", model},
 		`did you mean "masks"`:     {"data", "check", "mask:x"},
-		"leave it out with --out ": {"segment", "-m", model, "-o", out, "--mask", mask, one},
+		"leave it out with -o ":    {"segment", "-m", model, "-o", out, "--mask", mask, one},
 	} {
 		code, _, errs := cli(t, args...)
 		if code == exitDone || !strings.Contains(errs, want) {
