@@ -25,8 +25,17 @@ func (f *Files) List() ([]string, error) {
 }
 
 // Pictures is List without the files that [FindPictures] leaves out; those of a tar
-// come in the order in which they are stored.
-func (f *Files) Pictures() ([]string, error) { return listPictures(f.src) }
+// come in the order in which they are stored. note is that of FindPictures.
+func (f *Files) Pictures() (found []string, note string, err error) { return listPictures(f.src) }
+
+// Data is List without the results of this program; note is that of FindPictures.
+func (f *Files) Data() (files []string, note string, err error) {
+	list, err := listed(f.src)
+	if err != nil {
+		return nil, "", err
+	}
+	return list.files, list.left.note(), nil
+}
 
 // Read returns the contents of a file, using the memory of buf. The error does not
 // repeat the name.

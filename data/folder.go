@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/resnet-go/resnet/internal/term"
 )
 
 var byteBuffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -46,31 +48,33 @@ func OpenFolder(fsys fs.FS, opt Options) (*Splits, error) {
 // are left out and symbolic links are followed. A folder below dir that cannot be
 // listed is among them, and so are photos of formats that are not read, such as
 // HEIC; reading them is an error, which names the format.
-func FindPictures(dir string) ([]string, error) {
-	found, err := listPictures(&fsSource{fsys: os.DirFS(dir)})
+//
+// Results of this program, such as the curves of a training, are left out; note is a
+// sentence about them, empty if there are none.
+func FindPictures(dir string) (found []string, note string, err error) {
+	found, note, err = listPictures(&fsSource{fsys: os.DirFS(dir)})
 	for i, f := range found {
 		found[i] = filepath.Join(dir, filepath.FromSlash(f))
 	}
-	return found, err
+	return found, note, err
 }
 
 // listPictures returns what FindPictures finds in a source.
-func listPictures(src source) ([]string, error) {
-	list, err := src.list()
+func listPictures(src source) (found []string, note string, err error) {
+	list, err := listed(src)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	files := list.files
 	if t, ok := src.(*tarSource); ok {
 		files = t.names // read from start to end
 	}
-	var found []string
 	for _, f := range files {
 		if list.closed[f] || IsPicture(f) || slices.Contains(unreadEndings, strings.ToLower(path.Ext(f))) {
 			found = append(found, f)
 		}
 	}
-	return found, nil
+	return found, list.left.note(), nil
 }
 
 // tree lists the files of a source without their common leading folder.
@@ -172,7 +176,7 @@ func firstFolders(names []string) string {
 func (t *tree) hasPictures() bool { return slices.ContainsFunc(t.files, IsPicture) }
 
 func openFolder(src source, opt Options) (*Splits, error) {
-	list, err := src.list()
+	list, err := listed(src)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +199,7 @@ func openFolder(src source, opt Options) (*Splits, error) {
 		return nil, err
 	}
 	s := new(Splits)
-	var left leftOut
+	left := leftOut{results: list.left}
 	for _, name := range []string{"train", "val", "test"} {
 		p, ok := parts[name]
 		if !ok {
@@ -309,6 +313,7 @@ func (p folderPart) endings(class string) string {
 
 // leftOut counts the files that are not samples.
 type leftOut struct {
+	results *outputs       // of this program; nil for none
 	endings map[string]int // files in class folders without a picture's ending
 	loose   []string       // pictures that lie in no class folder
 	empty   []string       // sentences about classes of the training part without pictures
@@ -355,15 +360,18 @@ func (l *leftOut) among() string {
 
 func (l *leftOut) notes() []string {
 	notes := l.empty
+	if n := l.results.note(); n != "" {
+		notes = append(slices.Clip(notes), n)
+	}
 	if len(l.endings) > 0 {
 		n := 0
 		for _, k := range l.endings {
 			n += k
 		}
-		notes = append(notes, fmt.Sprintf("left out %d files that are not pictures by their endings: %s", n, l.list()))
+		notes = append(notes, fmt.Sprintf("left out %s without a picture's ending: %s", term.Plural(n, "file"), l.list()))
 	}
 	if len(l.loose) > 0 {
-		notes = append(notes, fmt.Sprintf("left out %d pictures that are in no class folder, such as %s", len(l.loose), l.loose[0]))
+		notes = append(notes, fmt.Sprintf("left out %s in no class folder, such as %s", term.Plural(len(l.loose), "picture"), l.loose[0]))
 	}
 	return notes
 }

@@ -32,6 +32,9 @@ type contents struct {
 	// that pictures that may be in them are not lost without an error: reading
 	// such a "file" returns what is wrong with the folder.
 	closed map[string]bool
+	// locked are the locks of trainings, each in the folder of its run.
+	locked []string
+	left   *outputs // see listed; nil if nothing was left out
 }
 
 // openSource opens a folder, a zip or a tar.
@@ -67,6 +70,9 @@ type fsSource struct {
 	limit int64
 }
 
+// lockFile is the lock of a training in the folder of its run.
+const lockFile = ".lock"
+
 // maxDepth limits the nesting of folders.
 const maxDepth = 32
 
@@ -84,6 +90,9 @@ func (s *fsSource) list() (*contents, error) {
 			above = append(slices.Clip(above), info)
 		}
 		for _, e := range entries {
+			if e.Name() == lockFile {
+				l.locked = append(l.locked, path.Join(dir, lockFile))
+			}
 			if hidden(e.Name()) {
 				continue
 			}

@@ -42,7 +42,7 @@ func openUnlabeled(src source, list *contents, opt Options) (*Splits, error) {
 	}
 	p := parts["train"]
 	f := &fileSet{src: src, multi: true, opt: opt.decode()}
-	var left leftOut
+	left := leftOut{results: list.left}
 	for _, file := range p.files {
 		full := p.root + file
 		if !list.closed[full] && !IsPicture(file) {

@@ -6,9 +6,13 @@ package graph
 type recomputation struct {
 	g       *Graph
 	forward []*Node
-	segment []string // by Node.ID; "" for a node that is not recomputed
-	kept    []bool   // by Value.ID
-	done    map[string]bool
+	// segment numbers the segments, by Node.ID; 0 for a node that is not recomputed. A
+	// module that the forward pass goes through twice, such as a backbone that sees two
+	// views, is two segments: as one, the values of both passes would be in memory at a
+	// time.
+	segment []int
+	kept    []bool // by Value.ID
+	done    map[int]bool
 	second  map[*Value]*Value // by the value of the forward pass
 }
 
@@ -18,17 +22,21 @@ func newRecomputation(g *Graph, forward []*Node, segment func(path string) strin
 		return nil
 	}
 	r := &recomputation{
-		g: g, forward: forward, segment: make([]string, len(forward)), kept: make([]bool, g.values),
-		done: map[string]bool{}, second: map[*Value]*Value{},
+		g: g, forward: forward, segment: make([]int, len(forward)), kept: make([]bool, g.values),
+		done: map[int]bool{}, second: map[*Value]*Value{},
 	}
-	last := ""
+	last, before := 0, ""
 	for i, n := range forward {
 		switch n.Op.(type) {
 		case Input, Variable, Const:
 			continue
 		}
-		if r.segment[i] = segment(n.Path); r.segment[i] != "" {
-			last = r.segment[i]
+		of := segment(n.Path)
+		if of != "" && of != before {
+			last++
+		}
+		if before = of; of != "" {
+			r.segment[i] = last
 		}
 		for _, v := range n.Out {
 			r.kept[v.ID] = len(v.Shape) < 2
@@ -36,7 +44,7 @@ func newRecomputation(g *Graph, forward []*Node, segment func(path string) strin
 	}
 	for i, n := range forward {
 		if r.segment[i] == last {
-			r.segment[i] = ""
+			r.segment[i] = 0
 		}
 		for _, v := range n.In {
 			if r.segment[v.Node.ID] != r.segment[i] {
@@ -59,7 +67,7 @@ func (r *recomputation) node(n *Node) *Node {
 	if r == nil {
 		return n
 	}
-	if s := r.segment[n.ID]; s != "" && !r.done[s] {
+	if s := r.segment[n.ID]; s != 0 && !r.done[s] {
 		r.done[s] = true
 		r.compute(s)
 	}
@@ -70,7 +78,7 @@ func (r *recomputation) node(n *Node) *Node {
 
 // compute adds the nodes of a segment a second time. The engine leaves out the
 // nodes that nothing reads.
-func (r *recomputation) compute(segment string) {
+func (r *recomputation) compute(segment int) {
 	defer r.g.SetPath(r.g.SetPath(""))
 	for i, n := range r.forward {
 		if r.segment[i] != segment {

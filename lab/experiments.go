@@ -113,11 +113,12 @@ var experiments = []Experiment{
 	},
 	{
 		Name: "labels", Title: "Few labels: random, self-supervised and supervised backbones",
-		Question: "How many labels does a linear classifier need, on features learned without labels?",
-		Source:   "Chen and He, Exploring Simple Siamese Representation Learning, 2021; Chen et al., A Simple Framework for Contrastive Learning, 2020",
-		defaults: depths(20),
-		variants: backbones,
-		page:     labelsPage,
+		Question:      "How many labels does a linear classifier need, on features learned without labels?",
+		Source:        "Chen and He, Exploring Simple Siamese Representation Learning, 2021; Chen et al., A Simple Framework for Contrastive Learning, 2020",
+		WithoutLabels: true,
+		defaults:      depths(20),
+		variants:      backbones,
+		page:          labelsPage,
 	},
 }
 

@@ -31,9 +31,13 @@ type Options struct {
 	TestImages int
 	// Recipe trains all variants, with the changes that the experiment makes.
 	Recipe *train.Recipe
-	Depths []int // of the networks, layers
-	Seeds  int   // runs per variant, with the seeds 1, 2, …
-	Grid   int   // points per side of a loss landscape
+	// Pretext is the recipe without labels of the experiment labels, a name or a file;
+	// empty means simsiam and simclr. PretextSet are the user's changes to it, see Reach.
+	Pretext    string
+	PretextSet []string
+	Depths     []int // of the networks, layers
+	Seeds      int   // runs per variant, with the seeds 1, 2, …
+	Grid       int   // points per side of a loss landscape
 	// Jobs is the number of runs trained at the same time, which share the threads.
 	Jobs, Threads int
 	Command       []string // the command line, for the report
@@ -98,6 +102,9 @@ type Experiment struct {
 	Title    string
 	Question string
 	Source   string // the paper
+	// WithoutLabels is set if some of the networks learn without labels, by
+	// Options.Pretext.
+	WithoutLabels bool
 	// defaults fills in what Options leave open.
 	defaults func(*Options)
 	variants func(*Options) ([]Variant, error)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
@@ -27,10 +28,51 @@ var pretextMethods = []string{"simsiam", "simclr"}
 // labelDraws is the number of random choices of the labels for each run.
 const labelDraws = 5
 
+// withLabels and withoutLabels are the keys of recipes, and the beginnings of keys, that
+// only networks which learn from labels have, and only the others.
+var (
+	withLabels    = []string{"loss", "balanced", "distill", "finetune", "lr.gate", "lr.aux"}
+	withoutLabels = []string{"ssl"}
+)
+
+// Reach divides changes of recipes, each KEY=VALUE, into those for the networks that learn
+// from labels and those for the networks that do not: a key that only the ones have
+// reaches only these, any other key both.
+func Reach(set []string) (labels, none []string) {
+	of := func(s string, keys []string) bool {
+		key, _, _ := strings.Cut(s, "=")
+		key = strings.TrimSpace(key)
+		return slices.ContainsFunc(keys, func(k string) bool { return key == k || strings.HasPrefix(key, k+".") })
+	}
+	for _, s := range set {
+		if !of(s, withoutLabels) {
+			labels = append(labels, s)
+		}
+		if !of(s, withLabels) {
+			none = append(none, s)
+		}
+	}
+	return labels, none
+}
+
+// Pretexts are the recipes without labels of a study, and the names of their networks.
+func (o *Options) Pretexts() (recipes, names []string) {
+	if o.Pretext == "" {
+		return pretextMethods, pretextMethods
+	}
+	name := strings.TrimSuffix(filepath.Base(o.Pretext), filepath.Ext(o.Pretext))
+	if name == supervisedName || name == untrainedName {
+		name = pretextName
+	}
+	return []string{o.Pretext}, []string{name}
+}
+
 // backbones are networks that are trained with all labels, and without labels by each of
-// [pretextMethods] for as many epochs.
+// the recipes of [Options.Pretext]. What must be equal for a comparison is that of the
+// network with labels: epochs, batches and what the network sees of a picture.
 func backbones(o *Options) ([]Variant, error) {
 	var vs []Variant
+	recipes, names := o.Pretexts()
 	for _, d := range o.Depths {
 		name := func(kind string) string {
 			if len(o.Depths) > 1 {
@@ -42,16 +84,19 @@ func backbones(o *Options) ([]Variant, error) {
 		sup := o.variant(model, name(supervisedName), supervisedName, float64(d))
 		of := sup.Recipe
 		vs = append(vs, sup)
-		for _, method := range pretextMethods {
-			own, err := train.LoadRecipe(method)
+		for i, recipe := range recipes {
+			set := slices.Concat(o.PretextSet, []string{fmt.Sprintf("batch_size=%d", of.BatchSize)})
+			if of.Epochs > 0 { // which also shortens the warm-up
+				set = append(set, fmt.Sprintf("epochs=%d", of.Epochs))
+			}
+			own, err := train.LoadRecipe(recipe, set...)
 			if err != nil {
 				return nil, err
 			}
-			own.Model, own.Epochs, own.Iterations, own.BatchSize = model, of.Epochs, of.Iterations, of.BatchSize
+			own.Model, own.Epochs, own.Iterations = model, of.Epochs, of.Iterations
 			own.Preprocess, own.Size, own.EvalBatch, own.EvalEvery = of.Preprocess, of.Size, of.EvalBatch, max(1, of.Epochs)
 			own.Checkpoint = of.Checkpoint
-			own.LR.Warmup = min(own.LR.Warmup, float64(of.Epochs)/10)
-			vs = append(vs, Variant{Name: name(method), Family: pretextName, X: float64(d), Recipe: own})
+			vs = append(vs, Variant{Name: name(names[i]), Family: pretextName, X: float64(d), Recipe: own})
 		}
 	}
 	return vs, nil
@@ -81,7 +126,11 @@ func (s *Study) judged(ctx context.Context, r *Run, untrained bool) (labeled, er
 			return l, err
 		}
 		defer sp.Close()
-		what := fmt.Sprintf("%s, seed %d: features", name, r.Seed)
+		of := r.Variant.Name
+		if untrained {
+			of += ", untrained"
+		}
+		what := fmt.Sprintf("%s, seed %d: features", of, r.Seed)
 		s.Log.line("%s", what)
 		known, err := m.EmbedDataset(ctx, sp.Train, resnet.EvaluateOptions{Progress: s.Log.pictures(what, sp.Train.Len())})
 		if err != nil {
@@ -187,7 +236,8 @@ func labelsPage(ctx context.Context, s *Study) ([]report.Section, []string, erro
 				rows = append(rows, row{name, fresh})
 			}
 		}
-		ordered := slices.Concat([]string{untrainedName}, pretextMethods, []string{supervisedName})
+		_, pretexts := s.Pretexts()
+		ordered := slices.Concat([]string{untrainedName}, pretexts, []string{supervisedName})
 		for _, w := range rows {
 			color := slices.IndexFunc(ordered, func(n string) bool { return n == w.name || n+"-"+strconv.Itoa(d) == w.name })
 			dashed := slices.Index(s.Depths, d) > 0

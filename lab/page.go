@@ -48,7 +48,7 @@ func (s *Study) Report(ctx context.Context, took time.Duration) (*report.Page, e
 		}
 	}
 	add("after", s.Source)
-	add("data", fmt.Sprintf("%s: %s pictures to train on, %s to test on", s.Spec, term.Count(s.counts[0]), term.Count(s.counts[1])))
+	add("data", fmt.Sprintf("%s: %s to train on, %s to test on", s.Spec, term.Plural(s.counts[0], "picture"), term.Count(s.counts[1])))
 	seeds := "seed 1"
 	if s.Seeds > 1 {
 		seeds = fmt.Sprintf("seeds 1 to %d; ± is the standard deviation over them", s.Seeds)

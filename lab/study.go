@@ -89,6 +89,9 @@ func New(e *Experiment, opt Options) (*Study, error) {
 		return nil, err
 	}
 	defer sp.Close()
+	for _, n := range sp.Notes {
+		s.Log.line("%s", n)
+	}
 	s.Classes, s.Spec, s.counts[0] = sp.Classes(), sp.Spec, sp.Train.Len()
 	ev := sp.Eval()
 	if ev == nil {

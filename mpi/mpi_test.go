@@ -187,7 +187,7 @@ func TestTrain(t *testing.T) {
 		for _, n := range []string{"2", "4"} {
 			dir := t.TempDir()
 			text := run(t, command(t, dir, "ranks", append([]string{mpiexec, "-n", n, exe}, trainArgs("3")...)...))
-			if strings.Count(text, "trained 1 epochs") != 1 {
+			if strings.Count(text, "trained 1 epoch,") != 1 {
 				t.Errorf("%s ranks printed\n%s", n, text)
 			}
 			if !bytes.Equal(files(t, dir), files(t, short)) {

@@ -9,6 +9,7 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/detection"
 	segmentations "github.com/resnet-go/resnet/data/segmentation"
+	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/weights"
@@ -151,6 +152,10 @@ func openSplits(cfg Config, rec *Recipe, spec, valSpec string, share float64, se
 		return nil, boxesOnly(err)
 	}
 	v, err := open(valSpec, whole)
+	if err == nil && unlabeled && (!judges(s) || !judges(v)) {
+		s.Notes = append(s.Notes, fmt.Sprintf("the data to evaluate on, %s, have no effect: features are judged by pictures with one label each, there and in the data to learn from", valSpec))
+		return s, v.Close()
+	}
 	if err == nil {
 		err = s.Validate(v)
 	}
@@ -171,7 +176,7 @@ func boxesOnly(err error) error {
 // fitBatch makes a batch that is larger than the training data smaller, and notes
 // which pictures an epoch leaves out.
 func (j *job) fitBatch() {
-	n, was := j.splits.Train.Len(), j.rec.BatchSize
+	n, was := j.readable("train", j.splits.Train), j.rec.BatchSize
 	if was > n {
 		rec := *j.rec
 		rec.BatchSize = smallBatch(n, was)
@@ -212,9 +217,9 @@ func (s *session) extend(epochs int) error {
 		return fmt.Errorf("the run's length is %d iterations, so it cannot get a number of epochs", s.rec.Iterations)
 	}
 	if epochs <= s.state.Epoch {
-		return fmt.Errorf("the run has done %d epochs: to continue it, give more than that, not %d", s.state.Epoch, epochs)
+		return fmt.Errorf("the run has done %s: to continue it, give more than that, not %d", term.Plural(s.state.Epoch, "epoch"), epochs)
 	}
-	s.notes = append(s.notes, fmt.Sprintf("the run now has %d epochs in place of %d; the learning rate follows the schedule of the new length", epochs, s.rec.Epochs))
+	s.notes = append(s.notes, fmt.Sprintf("the run now has %s instead of %d; the learning rate follows the schedule of the new length", term.Plural(epochs, "epoch"), s.rec.Epochs))
 	s.rec.Epochs = epochs
 	s.state.Stopped, s.state.Waited = "", 0
 	text, err := s.rec.YAML()

@@ -322,7 +322,7 @@ func TestMaxTime(t *testing.T) {
 	cfg.Recipe.Epochs, cfg.MaxTime = 2, time.Nanosecond
 	r := mustRun(t, cfg)
 	if r.Steps != 1 || r.Epochs != 0 || r.Last.Step != 1 || r.Last.Val == nil || r.Best == nil || r.BestFile == "" ||
-		!strings.Contains(r.Stopped, "the limit of time, in epoch 1 of 2 after step 1 of 6; to continue: --resume") {
+		!strings.Contains(r.Stopped, "the limit of time, in epoch 1 of 2 after step 1 of 6; continue with --resume --out ") {
 		t.Errorf("%+v", r)
 	}
 	meta, _, err := weights.LoadMeta(r.LastFile)
@@ -407,7 +407,7 @@ func TestFindLR(t *testing.T) {
 
 func TestCrossValidate(t *testing.T) {
 	out := t.TempDir()
-	f, err := CrossValidate(context.Background(), toyConfig(t, out, "epochs=2"), 3)
+	f, err := CrossValidate(context.Background(), toyConfig(t, out, "epochs=2", "lr.warmup=1"), 3)
 	if err != nil {
 		t.Fatal(err)
 	}

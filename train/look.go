@@ -55,11 +55,14 @@ func (s *session) inspect(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	unread := ""
+	unread, bad := "", map[string]int{}
 	for _, p := range r.Parts {
 		if len(p.Bad) > 0 && !s.skipBad {
 			return fmt.Errorf("%s: pictures of the %s part that cannot be decoded: %d of %d, such as %s: %s; repair them, or leave them out by --skip-bad",
 				s.splits.Spec, p.Name, len(p.Bad), p.Images, p.Bad[0].Name, p.Bad[0].Error)
+		}
+		if len(p.Bad) > 0 {
+			bad[p.Name] = len(p.Bad)
 		}
 		if p.Name == "train" && !cfg.SkipHash {
 			if s.hash = p.Hash; s.hash == "" {
@@ -67,6 +70,7 @@ func (s *session) inspect(ctx context.Context, cfg Config) error {
 			}
 		}
 	}
+	s.bad, s.state.Bad = bad, bad
 	if err := r.Err(); err != nil {
 		return err
 	}
@@ -80,6 +84,27 @@ func (s *session) inspect(ctx context.Context, cfg Config) error {
 		s.state.Checked = r.Hash
 	}
 	return nil
+}
+
+// readable returns how many pictures of a part can be decoded, as far as that is known.
+func (j *job) readable(part string, ds data.Dataset) int { return ds.Len() - j.bad[part] }
+
+// evalPart is the name of the part that the run is evaluated on; "" if there is none.
+func (j *job) evalPart() string {
+	switch {
+	case j.splits.Val != nil:
+		return "val"
+	case j.splits.Test != nil:
+		return "test"
+	}
+	return ""
+}
+
+// noteTest tells that the test part takes the place of a missing validation part.
+func (j *job) noteTest() {
+	if j.evalPart() == "test" {
+		j.notes = append(j.notes, "no validation part: the test part chooses the best epoch, so its figures are a little better than those of new pictures; --val-split 0.1 holds out a part of the training pictures instead")
+	}
 }
 
 // hashTrain returns the hash of the training part; "" if bad pictures are skipped

@@ -11,6 +11,7 @@ import (
 	"github.com/resnet-go/resnet/data/detection"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 	"github.com/resnet-go/resnet/weights"
@@ -261,7 +262,7 @@ func (s *session) schedule() error {
 		return fmt.Errorf("an epoch has only %d of the %d shards of a batch of %d: give a smaller batch_size", batches, n, s.rec.BatchSize)
 	}
 	if s.perEpoch == 0 {
-		return fmt.Errorf("accumulate is %d, but an epoch has only %d batches of %d", acc, batches, s.rec.BatchSize)
+		return badKey("accumulate", "an update of %d batches is more than an epoch has, %s of %d", acc, term.Plural(batches, "batch"), s.rec.BatchSize)
 	}
 	s.clock = clock{unit: s.perEpoch, batch: s.rec.BatchSize * acc}
 	if s.rec.Iterations > 0 {

@@ -6,18 +6,49 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"strconv"
 
 	"github.com/resnet-go/resnet/internal/chart"
+	"github.com/resnet-go/resnet/ssl"
 )
 
-// The learning-rate range test tries rates from lowestRate to highestRate.
+// The learning-rate range test tries rates up to highestRate.
 const (
-	lowestRate  = 1e-7
 	highestRate = 10
-	rateSteps   = 100 // updates, each at a higher rate
 	rateSmooth  = 0.9 // of the moving average of the loss
 	rateBlowUp  = 4   // times the lowest loss, at which the test ends
 )
+
+// rateRange is what the test tries: from the lowest rate, in a number of updates, each at a
+// higher rate.
+type rateRange struct {
+	lowest float64
+	steps  int
+}
+
+// rates returns the range for a recipe. Without labels, where an update takes the time of
+// several, it leaves out rates at which nothing is learned, with as many updates for each
+// power of ten.
+func (r *Recipe) rates() rateRange {
+	if r.SSL != nil {
+		return rateRange{1e-4, 63}
+	}
+	return rateRange{1e-7, 100}
+}
+
+func (r rateRange) at(update int) float64 {
+	return r.lowest * math.Pow(highestRate/r.lowest, float64(update)/float64(r.steps-1))
+}
+
+// blownUp reports whether the loss has risen so far that higher rates show nothing: above
+// a multiple of the lowest, or, as losses without labels may be negative, as far above the
+// first as it fell below it.
+func (r *Recipe) blownUp(now, first, lowest float64) bool {
+	if r.SSL == nil {
+		return now > rateBlowUp*lowest
+	}
+	return now > first+max(first-lowest, 0.1*max(1, math.Abs(first)))
+}
 
 // LRSearch is the result of [FindLR].
 type LRSearch struct {
@@ -26,6 +57,8 @@ type LRSearch struct {
 	// of the rate with the lowest loss. It is meant for lr.peak.
 	Suggestion float64 `json:"suggestion"`
 	Current    float64 `json:"current"` // lr.peak of the recipe
+
+	lowest float64 // rate that was tried
 }
 
 // LRPoint is an update of [FindLR].
@@ -36,8 +69,8 @@ type LRPoint struct {
 }
 
 // FindLR looks for a learning rate by the range test (Smith 2017, arXiv 1506.01186,
-// section 3.3): it trains for 100 updates, each at a higher rate, until the loss
-// rises again. Nothing is saved.
+// section 3.3): it trains for 100 updates (63 without labels), each at a higher rate, until
+// the loss rises again or features collapse. Nothing is saved.
 func FindLR(ctx context.Context, cfg Config) (*LRSearch, error) {
 	if cfg.Resume {
 		return nil, errors.New("a search for the learning rate starts a network of its own: leave out --resume")
@@ -48,17 +81,28 @@ func FindLR(ctx context.Context, cfg Config) (*LRSearch, error) {
 		return nil, err
 	}
 	defer s.close()
-	search := &LRSearch{Current: s.rec.LR.Peak}
-	smooth, lowest := 0.0, math.Inf(1)
+	return s.findLR(ctx)
+}
+
+func (s *session) findLR(ctx context.Context) (*LRSearch, error) {
+	search := &LRSearch{Current: s.rec.LR.Peak, lowest: s.rec.rates().lowest}
+	rates := s.rec.rates()
+	if s.rec.SSL != nil && (s.rec.SSL.Method == ssl.SimSiam || s.rec.SSL.Method == ssl.BYOL) {
+		s.log.note("the loss of %s also falls where the features collapse: watch spread and dimensions in a training at the rate that is found", s.rec.SSL.Method)
+	}
+	smooth, first, lowest := 0.0, 0.0, math.Inf(1)
 	acc, update, micro := s.step.accumulate, 0, 0
-	s.log.count("searching", 0, rateSteps)
+	s.log.count("searching", 0, rates.steps*s.clock.batch)
 	defer s.log.endEpoch()
-	for epoch := 0; update < rateSteps; epoch++ {
+	for epoch := 0; update < rates.steps; epoch++ {
 		for b, err := range s.train.Epoch(ctx, epoch, 0) {
 			if err != nil {
 				return nil, err
 			}
-			lr := lowestRate * math.Pow(highestRate/lowestRate, float64(update)/(rateSteps-1))
+			if b.step() == max(0, s.train.Steps()-1-s.train.Prefetch()) {
+				s.train.Prepare(ctx, epoch+1, 0)
+			}
+			lr := rates.at(update)
 			in := StepInput{Batch: b.labels, Objects: b.objects, LR: lr, Seed: s.seed, Draw: update*acc + micro, Update: update + 1, Add: micro+1 < acc, FixedLR: lr, TargetDecay: s.targetDecay(micro)}
 			if s.teacher != nil {
 				if in.Teacher, err = s.teacher.logits(b.labels); err != nil {
@@ -76,13 +120,16 @@ func FindLR(ctx context.Context, cfg Config) (*LRSearch, error) {
 			update++
 			smooth = rateSmooth*smooth + (1-rateSmooth)*r.Loss
 			now := smooth / (1 - math.Pow(rateSmooth, float64(update))) // without the bias of its start at 0
-			if notFinite("", now) != "" || now > rateBlowUp*lowest {
+			if update == 1 {
+				first = now
+			}
+			if notFinite("", now) != "" || s.rec.blownUp(now, first, lowest) || s.collapsed(Gauge{r.Spread, r.Dimensions}) {
 				return search.suggest()
 			}
 			lowest = min(lowest, now)
 			search.Points = append(search.Points, LRPoint{LR: lr, Loss: r.Loss, Smooth: now})
-			s.log.advance(1, fmt.Sprintf("loss %.4f · lr %.3g", now, lr))
-			if update == rateSteps {
+			s.log.advance(s.clock.batch, fmt.Sprintf("loss %.4f · lr %.3g", now, lr))
+			if update == rates.steps {
 				break
 			}
 		}
@@ -100,7 +147,7 @@ func (s *LRSearch) suggest() (*LRSearch, error) {
 		}
 	}
 	if low < 2*window {
-		return s, fmt.Errorf("the loss does not fall at any learning rate from %g on: look at the data (resnet data check), or at the loss by --json", lowestRate)
+		return s, fmt.Errorf("the loss does not fall at any learning rate from %g on: look at the data (resnet data check), or at the loss by --json", s.lowest)
 	}
 	steepest, at := 0.0, low
 	for i := window; i+window < len(s.Points) && i <= low; i++ {
@@ -110,9 +157,9 @@ func (s *LRSearch) suggest() (*LRSearch, error) {
 	}
 	best := min(s.Points[at].LR, s.Points[low].LR/3)
 	// Two digits are more than the test is worth.
-	scale := math.Pow(10, math.Floor(math.Log10(best))-1)
-	s.Suggestion = math.Round(best/scale) * scale
-	return s, nil
+	var err error
+	s.Suggestion, err = strconv.ParseFloat(strconv.FormatFloat(best, 'g', 2, 64), 64)
+	return s, err
 }
 
 // Chart draws the loss over the exponent of the learning rate.

@@ -3,11 +3,13 @@ package train
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/features"
 	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -21,17 +23,37 @@ type neighborEvaluator struct {
 	known    *data.Loader
 	queries  *data.Loader
 	classes  int
+	sizes    [2]int // pictures of known and queries
+	// seen are the features of the last evaluation, of known and queries, until training
+	// goes on.
+	seen *[2]features.Set
+}
+
+// forget frees the features of an evaluation: the weights will change.
+func (e *neighborEvaluator) forget() { e.seen = nil }
+
+// pictures is the number of pictures that an evaluation looks at.
+func (e *neighborEvaluator) pictures() int { return e.sizes[0] + e.sizes[1] }
+
+// probeTime estimates how long the linear probe takes when the features are there: by
+// 100 steps of the fit.
+func (e *neighborEvaluator) probeTime() time.Duration {
+	const step = 0.5 * float64(time.Nanosecond) // for a feature of a picture and a class, on two cores
+	return time.Duration(100 * step * float64(e.sizes[0]) * float64(e.backbone.Config.Features()) * float64(e.classes))
 }
 
 // maxKnown is the largest number of training pictures whose features are neighbors. Of
 // more pictures, every second or third and so on is taken.
 const maxKnown = 50_000
 
+// judges reports whether the labels of data can judge features: one for each picture.
+func judges(sp *data.Splits) bool { return !sp.MultiLabel() && len(sp.Classes()) >= 2 }
+
 // newNeighborEvaluator returns nil for data whose labels are none, or several for a
 // picture.
 func newNeighborEvaluator(backbone *models.Model, sp *data.Splits, cfg data.LoaderConfig, opt infer.Options) (*neighborEvaluator, error) {
 	ev := sp.Eval()
-	if ev == nil || ev.Len() == 0 || sp.MultiLabel() || len(sp.Classes()) < 2 {
+	if ev == nil || ev.Len() == 0 || !judges(sp) {
 		return nil, nil
 	}
 	cfg.Last = data.Keep
@@ -43,7 +65,7 @@ func newNeighborEvaluator(backbone *models.Model, sp *data.Splits, cfg data.Load
 		}
 		known = data.Subset(known, every)
 	}
-	e := &neighborEvaluator{backbone: backbone, options: opt, classes: len(sp.Classes())}
+	e := &neighborEvaluator{backbone: backbone, options: opt, classes: len(sp.Classes()), sizes: [2]int{known.Len(), ev.Len()}}
 	for _, part := range []struct {
 		ds data.Dataset
 		l  **data.Loader
@@ -94,8 +116,12 @@ func (e *neighborEvaluator) features(ctx context.Context, r *infer.Runner, l *da
 	return s, err
 }
 
-// both returns the features of the training part and of the part to evaluate on.
+// both returns the features of the training part and of the part to evaluate on, which
+// are kept until training goes on.
 func (e *neighborEvaluator) both(ctx context.Context, vars *engine.Vars, each func(samples int)) (known, queries features.Set, err error) {
+	if e.seen != nil {
+		return e.seen[0], e.seen[1], nil
+	}
 	r, err := runnerOf(e.backbone, vars, e.options)
 	if err != nil {
 		return known, queries, err
@@ -103,7 +129,9 @@ func (e *neighborEvaluator) both(ctx context.Context, vars *engine.Vars, each fu
 	if known, err = e.features(ctx, r, e.known, nil); err != nil {
 		return known, queries, err
 	}
-	queries, err = e.features(ctx, r, e.queries, each)
+	if queries, err = e.features(ctx, r, e.queries, each); err == nil {
+		e.seen = &[2]features.Set{known, queries}
+	}
 	return known, queries, err
 }
 
@@ -147,6 +175,10 @@ func (e *neighborEvaluator) close() {
 func (s *session) linearProbe(ctx context.Context, r *Result) error {
 	e, ok := s.eval.(*neighborEvaluator)
 	if !ok || s.last() == nil {
+		return nil
+	}
+	if s.cutOff {
+		s.log.note("the linear probe is left out, because there was no time for the features: resnet linear --model %s has it", term.Quote(s.existing(LastFile)))
 		return nil
 	}
 	accuracy, err := e.probe(ctx, s.vars)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
@@ -171,11 +172,15 @@ func (s *session) announce() {
 	all := nn.NumParams(s.module)
 	evalN := "no pictures to evaluate on"
 	if ev := s.splits.Eval(); s.eval != nil {
-		evalN = fmt.Sprintf("%d to evaluate on", ev.Len())
+		evalN = term.Count(s.readable(s.evalPart(), ev)) + " to evaluate on"
 	}
-	s.log.begin("%s: %d parameters (%d trained), %d classes; %s: %d pictures to train on, %s; recipe %s: %d epochs of %d steps of %d, seed %d",
-		s.name(), all, trainable, s.step.classes, s.splits.Spec, s.splits.Train.Len(), evalN,
-		s.rec.Name, s.epochs-s.start.epoch, s.perEpoch, s.clock.batch, s.seed)
+	of := term.Plural(s.step.classes, "class")
+	if s.rec.SSL != nil {
+		of = "no classes"
+	}
+	s.log.begin("%s: %d parameters (%d trained), %s; %s: %s to train on, %s; recipe %s: %s of %s of %d, seed %d",
+		s.name(), all, trainable, of, s.splits.Spec, term.Plural(s.readable("train", s.splits.Train), "picture"), evalN,
+		s.rec.Name, term.Plural(s.epochs-s.start.epoch, "epoch"), term.Plural(s.perEpoch, "step"), s.clock.batch, s.seed)
 	st := &s.state
 	if g := st.Gate; g != nil && !g.Open {
 		s.log.note("%d layers: the learning rate is %g until the training error is below %.0f%%",
@@ -187,7 +192,7 @@ func (s *session) announce() {
 	case st.Update > s.start.update:
 		s.log.note("resuming in epoch %d after step %d", st.Epoch+1, st.Step)
 	case st.Update > 0:
-		s.log.note("continuing with epoch %d after %d steps", st.Epoch+1, st.Update)
+		s.log.note("continuing with epoch %d after %s", st.Epoch+1, term.Plural(st.Update, "step"))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/modelfile"
 )
 
@@ -54,7 +55,7 @@ func choosePhotos(cfg Config) (Config, error) {
 		from = cfg.Model
 	}
 	c := facts.choose(own, cfg.Model == modelfile.EmbeddedName, from != "", slices.Contains(given, "batch_size"))
-	if cfg.Recipe, err = LoadRecipe(photosRecipe, append(c.set(), cfg.Set...)...); err != nil {
+	if cfg.Recipe, err = loadRecipe(photosRecipe, c.set(), cfg.Set); err != nil {
 		return cfg, err
 	}
 	if err := cfg.useOptimizer(); err != nil {
@@ -72,17 +73,17 @@ func choosePhotos(cfg Config) (Config, error) {
 	if r.Size > 0 {
 		size = fmt.Sprintf("%d pixels", r.Size)
 	}
-	length := fmt.Sprintf("%d epochs", r.Epochs)
+	length := term.Plural(r.Epochs, "epoch")
 	if r.Iterations > 0 {
-		length = fmt.Sprintf("%d steps", r.Iterations)
+		length = term.Plural(r.Iterations, "step")
 	}
-	cfg.chosen = append(cfg.chosen, fmt.Sprintf("chosen for %d pictures of %d classes, %d pixels wide or high: %s at %s, %s of batches of %d, learning rate %.3g; change it by flags or --set, see --print-recipe",
-		facts.n, facts.classes, facts.side, how, size, length, r.BatchSize, r.LR.Peak))
+	cfg.chosen = append(cfg.chosen, fmt.Sprintf("chosen for %s of %s, %d pixels wide or high: %s at %s, %s of batches of %d, learning rate %.3g; change it by flags or --set, see --print-recipe",
+		term.Plural(facts.n, "picture"), term.Plural(facts.classes, "class"), facts.side, how, size, length, r.BatchSize, r.LR.Peak))
 	if cfg.Model == modelfile.EmbeddedName && facts.side > 2*tinySide {
 		cfg.chosen = append(cfg.chosen, "for photographs, a model trained on ImageNet is a much better start: --model FILE or NAME@FILE")
 	}
 	if facts.smallest < 10 {
-		cfg.chosen = append(cfg.chosen, fmt.Sprintf("the rarest class has only %d training pictures: more pictures of it help most", facts.smallest))
+		cfg.chosen = append(cfg.chosen, fmt.Sprintf("the rarest class has only %s to train on: more pictures of it help most", term.Plural(facts.smallest, "picture")))
 	}
 	return cfg, nil
 }

@@ -58,7 +58,7 @@ func ChooseMethod(cfg Config, method string) (Config, error) {
 			add(of+".gaussian_blur", "{p: 0.5, sigma: [0.1, 2]}")
 		}
 	}
-	if cfg.Recipe, err = LoadRecipe(method, append(set, given...)...); err != nil {
+	if cfg.Recipe, err = loadRecipe(method, set, given); err != nil {
 		return cfg, err
 	}
 	model := cfg.Model

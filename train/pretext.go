@@ -159,13 +159,49 @@ const predictorPath = weights.PretextPrefix + "predictor"
 const (
 	leastSpread     = 0.2
 	leastDimensions = 1.25
+	// leastJudged is the smallest batch whose figures show a collapse: two pictures always
+	// lie on one line, and a few do by chance.
+	leastJudged = 8
 )
+
+// checkViews returns an error for fewer pictures than can be compared with each other, and
+// notes what a small batch does not show.
+func (j *job) checkViews() error {
+	if j.rec.SSL == nil {
+		return nil
+	}
+	if n := j.readable("train", j.splits.Train); n < 2 {
+		return fmt.Errorf("%s has %s to learn from: without labels, a network learns from how pictures differ, so give it two or more, better hundreds", j.splits.Spec, term.Plural(n, "picture"))
+	}
+	if n := j.rec.shardSize(); n >= 2 && n < leastJudged {
+		j.notes = append(j.notes, fmt.Sprintf("batches of %d pictures are too small for spread and dimensions to show whether the features collapse: give %d or more", n, leastJudged))
+	}
+	return nil
+}
+
+// noteLabels tells what the labels of a run without labels are for.
+func (j *job) noteLabels() {
+	sp := j.splits
+	switch {
+	case !judges(sp) && j.rec.Validation > 0 && sp.Val == nil:
+		j.notes = append(j.notes, "validation (--val-split) has no effect, because there are no labels to judge the features by")
+	case !judges(sp) && sp.Eval() != nil:
+		j.notes = append(j.notes, "nothing is evaluated: features are judged by pictures with one label each")
+	case judges(sp) && sp.Eval() != nil:
+		j.notes = append(j.notes, fmt.Sprintf("the network does not learn from the labels: they judge its features, on the %s part, by nearest neighbors and a linear probe", j.evalPart()))
+	}
+}
+
+// collapsed reports whether projections are nearly all alike.
+func (j *job) collapsed(g Gauge) bool {
+	return j.rec.SSL != nil && j.rec.shardSize() >= leastJudged && (g.Spread < leastSpread || g.Dimensions < leastDimensions)
+}
 
 // collapse returns a warning if an epoch shows that the network gives all pictures the
 // same features; "" if it does not.
 func (j *job) collapse(rec EpochRecord) string {
 	g := rec.Train.Gauge
-	if g == nil || j.rec.SSL == nil || g.Spread >= leastSpread && g.Dimensions >= leastDimensions {
+	if g == nil || !j.collapsed(*g) {
 		return ""
 	}
 	advice := "lower lr.peak, lengthen lr.warmup"

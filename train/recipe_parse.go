@@ -46,11 +46,16 @@ func (e *RecipeError) Error() string {
 	if e.Key != "" {
 		b.WriteString(e.Key + ": ")
 	}
-	b.WriteString(e.Problem)
-	if e.Suggest != "" {
-		fmt.Fprintf(&b, "; did you mean %q?", e.Suggest)
-	}
+	b.WriteString(e.Text())
 	return b.String()
+}
+
+// Text is what is wrong, without the place.
+func (e *RecipeError) Text() string {
+	if e.Suggest == "" {
+		return e.Problem
+	}
+	return fmt.Sprintf("%s; did you mean %q?", e.Problem, e.Suggest)
 }
 
 // keyError is a RecipeError whose file and line are not known yet.
@@ -104,23 +109,48 @@ func recipeText(name string) ([]byte, error) {
 }
 
 // ParseRecipe reads a recipe's text. A recipe may begin with "base: NAME" to
-// change a built-in one. file is the name for messages.
+// change a built-in one. file is the name for messages. Where set or a recipe with a
+// base makes the run shorter and gives no lr.warmup, the warm-up gets shorter in
+// proportion.
 func ParseRecipe(file string, text []byte, set ...string) (*Recipe, error) {
+	return parseRecipe(file, text, nil, set)
+}
+
+// loadRecipe is [LoadRecipe] with changes that are part of the recipe, such as those that
+// [Choose] fits to the data, before the user's.
+func loadRecipe(name string, chosen, set []string) (*Recipe, error) {
+	text, err := recipeText(name)
+	if err != nil {
+		return nil, err
+	}
+	return parseRecipe(name, text, chosen, set)
+}
+
+func parseRecipe(file string, text []byte, chosen, set []string) (*Recipe, error) {
 	root, err := parseTree(file, text)
 	if err != nil {
 		return nil, err
 	}
-	if root, err = resolveBase(file, root); err != nil {
+	r := &Recipe{}
+	if root, err = r.resolveBase(file, root); err != nil {
 		return nil, err
 	}
-	r := &Recipe{}
 	if n := lookup(root, "batch_size"); n != nil {
 		_ = n.Decode(&r.batchOfRate) // decoding the whole reports the mistake
 	}
+	for _, s := range chosen {
+		if err := applySet(root, s); err != nil {
+			return nil, err
+		}
+	}
+	before := lengthOf(root)
 	for _, s := range set {
 		if err := applySet(root, s); err != nil {
 			return nil, err
 		}
+	}
+	if keys := keysOf(set); !slices.Contains(keys, "lr.warmup") && !slices.Contains(keys, "lr") {
+		r.shorten(root, before)
 	}
 	if err := root.Decode(r); err != nil {
 		return nil, decodeError(file, err)
@@ -150,8 +180,8 @@ func parseTree(file string, text []byte) (*yaml.Node, error) {
 	return root, checkKeys(file, "", root, reflect.TypeFor[Recipe]())
 }
 
-// resolveBase lays a recipe over the built-in one that it names.
-func resolveBase(file string, root *yaml.Node) (*yaml.Node, error) {
+// resolveBase lays the recipe r over the built-in one that it names.
+func (r *Recipe) resolveBase(file string, root *yaml.Node) (*yaml.Node, error) {
 	base := lookup(root, "base")
 	if base == nil {
 		return root, nil
@@ -168,11 +198,15 @@ func resolveBase(file string, root *yaml.Node) (*yaml.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if under, err = resolveBase(base.Value, under); err != nil {
+	if under, err = r.resolveBase(base.Value, under); err != nil {
 		return nil, err
 	}
+	before, given := lengthOf(under), lookupPath(root, []string{"lr", "warmup"}) != nil
 	overlay(under, root)
 	remove(under, "base")
+	if !given {
+		r.shorten(under, before)
+	}
 	return under, nil
 }
 

@@ -53,8 +53,6 @@ func (r *Recipe) validSSL() error {
 		return badKey("lr.gate", "is for classifiers, which learn from labels")
 	case r.LR.Kind == Plateau:
 		return badKey("lr.schedule", "plateau follows the validation loss, which a run without labels does not have: take cosine")
-	case r.Recompute:
-		return badKey("recompute", "is not for methods that run the backbone several times in a step")
 	case r.Finetune != nil && r.Finetune.WarmHead > 0:
 		return badKey("finetune.warm_head", "is for networks with a last layer")
 	case r.BatchSize < 2:

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
+	"github.com/resnet-go/resnet/weights"
 )
 
 // Every number that training leaves, with and without recomputation: weights,
@@ -111,5 +113,60 @@ func TestRecomputeNeedsBlocks(t *testing.T) {
 	_, err := NewStep(m, StepOptions{Input: tensor.Shape{2, 2, 5, 5}, Loss: CrossEntropy{}, Optimizer: SGD{}, Recompute: true})
 	if err == nil || !strings.Contains(err.Error(), "recompute") {
 		t.Errorf("error %v does not name recompute", err)
+	}
+}
+
+// Learning without labels goes through the backbone once for each view: every file of a
+// run is the same to the bit, and each pass is recomputed by itself, so that the memory
+// goes down as it does with one.
+func TestRecomputeWithoutLabels(t *testing.T) {
+	for _, method := range SSLMethods() {
+		t.Run(method, func(t *testing.T) {
+			var arenas [2]int
+			var outs [2]string
+			for i := range outs {
+				outs[i] = t.TempDir()
+				cfg := viewsConfig(t, method, outs[i], "epochs=1", "model=resnet14-cifar")
+				cfg.Recipe.Recompute = i == 1
+				s, err := prepare(t.Context(), cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.close()
+				arenas[i] = s.step.update.plan.ArenaBytes()
+				if _, err := s.run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			sameTensors(t, outs[0], outs[1], LastFile)
+			if share := float64(arenas[1]) / float64(arenas[0]); share > 0.75 {
+				t.Errorf("%d bytes with recomputation, %d without", arenas[1], arenas[0])
+			} else {
+				t.Logf("memory: %.2f", share)
+			}
+		})
+	}
+}
+
+// sameTensors compares all tensors of a file of two runs, state included.
+func sameTensors(t *testing.T, a, b, name string) {
+	t.Helper()
+	var files [2]*weights.File
+	for i, dir := range []string{a, b} {
+		f, err := weights.Load(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[i] = f
+	}
+	for _, pair := range [][2]map[string]*tensor.Tensor{{files[0].Tensors, files[1].Tensors}, {files[0].State, files[1].State}} {
+		if len(pair[0]) != len(pair[1]) {
+			t.Errorf("%d tensors, then %d", len(pair[0]), len(pair[1]))
+		}
+		for key, want := range pair[0] {
+			if got := pair[1][key]; got == nil || got.DType() != want.DType() || want.DType() == tensor.Float32 && !slices.Equal(got.Float32s(), want.Float32s()) {
+				t.Errorf("%s: %s differs", name, key)
+			}
+		}
 	}
 }

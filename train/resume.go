@@ -255,7 +255,7 @@ func (s *session) loadRun(cfg Config) (*checkpoint, error) {
 		return nil, err
 	}
 	s.state, s.rec, s.meta = c.state, c.recipe, c.file.Meta
-	s.seed, s.skipBad = c.file.Seed, s.state.SkipBad
+	s.seed, s.skipBad, s.bad = c.file.Seed, s.state.SkipBad, s.state.Bad
 	if damage != nil {
 		s.lastDamaged = true
 		s.notes = append(s.notes, fmt.Sprintf("warning: the newest checkpoint cannot be used: %v; the run continues from the one before it, %s, of epoch %d after step %d",

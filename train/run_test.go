@@ -269,7 +269,7 @@ func TestMistakesInConfig(t *testing.T) {
 		"used folder":   {func(c *Config) { c.Out = used }, "already holds a run: continue it by --resume"},
 		"out is a file": {func(c *Config) { c.Out = file }, file},
 		"nothing there": {func(c *Config) { c.Resume, c.Recipe, c.Out = true, nil, t.TempDir() }, "no run to resume"},
-		"accumulate":    {func(c *Config) { c.Recipe.Accumulate = 7 }, "an epoch has only 6 batches"},
+		"accumulate":    {func(c *Config) { c.Recipe.Accumulate = 7 }, "more than an epoch has, 6 batches"},
 		"unknown model": {func(c *Config) { c.Model = "resnet80" }, "resnet"},
 		"no such file":  {func(c *Config) { c.Model = "nowhere.safetensors" }, "nowhere.safetensors"},
 		"one class":     {func(c *Config) { c.Splits = oneClass }, "one class (only)"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -29,6 +30,7 @@ type job struct {
 	group   group
 	seed    uint64
 	skipBad bool
+	bad     map[string]int  // pictures that cannot be decoded, by part, as far as is known
 	keys    *weights.KeyMap // of Config
 	depth   int             // layers of the network; 0 if not known
 	meta    weights.Meta    // of the model files
@@ -52,6 +54,7 @@ type job struct {
 	// paused is why the limit of time ended the session; empty if it did not. The state
 	// is then that of a run that can go on.
 	paused string
+	cutOff bool // the limit of time ended the last evaluation
 	// partial is the epoch that the limit of time broke off, as far as it was trained.
 	partial *EpochRecord
 }
@@ -76,6 +79,8 @@ type state struct {
 	// Checked is the hash of all parts of the data when every picture was
 	// looked at; empty if that was left out.
 	Checked string `json:"checked,omitempty"`
+	// Bad are the numbers of pictures that could not be decoded then, by part.
+	Bad map[string]int `json:"bad,omitempty"`
 }
 
 // gateState is the progress of a [Gate].
@@ -121,6 +126,9 @@ func (s *session) run(ctx context.Context) (*Result, error) {
 // epochsFrom trains from the epoch in progress to the end, or until the time is up.
 func (s *session) epochsFrom(ctx context.Context) error {
 	for s.state.Epoch < s.epochs && s.state.Stopped == "" && s.paused == "" {
+		if e, ok := s.eval.(*neighborEvaluator); ok {
+			e.forget()
+		}
 		whole, err := s.epoch(ctx)
 		if err != nil {
 			return err
@@ -148,7 +156,7 @@ func (s *session) epochsFrom(ctx context.Context) error {
 			return s.pause(rec)
 		}
 		if late && s.state.Epoch+1 < s.epochs {
-			s.paused = fmt.Sprintf("stopped after %s, the limit of time, with epoch %d of %d; to continue: --resume", s.maxTime, s.state.Epoch+1, s.epochs)
+			s.paused = s.timeIsUp("with epoch %d of %d", s.state.Epoch+1, s.epochs)
 		}
 		if err := s.endEpoch(rec); err != nil {
 			return err
@@ -162,14 +170,22 @@ func (s *session) epochsFrom(ctx context.Context) error {
 func (s *session) pause(rec EpochRecord) error {
 	rec.Partial = true
 	s.partial = &rec
-	s.paused = fmt.Sprintf("stopped after %s, the limit of time, in epoch %d of %d after step %d of %d; to continue: --resume",
-		s.maxTime, rec.Epoch, s.epochs, s.state.Step, s.updatesIn(s.state.Epoch))
+	s.paused = s.timeIsUp("in epoch %d of %d after step %d of %d", rec.Epoch, s.epochs, s.state.Step, s.updatesIn(s.state.Epoch))
 	isBest := s.keepBest(rec)
 	s.log.partial(rec, s.epochs, isBest, s.pace(), s.remaining())
 	if s.out == "" {
 		return nil
 	}
 	return s.saveJudged(rec, isBest)
+}
+
+// timeIsUp tells where the limit of time ended the session, and how to continue.
+func (s *session) timeIsUp(format string, args ...any) string {
+	text := fmt.Sprintf("stopped after %s, the limit of time, ", s.maxTime) + fmt.Sprintf(format, args...)
+	if s.out == "" {
+		return text + notSaved
+	}
+	return text + "; " + continued(s.out)
 }
 
 // last returns the record of the newest weights that were evaluated, or of the last
@@ -191,18 +207,26 @@ func (s *session) outOfTime() (bool, error) {
 	return err == nil && all[0], err
 }
 
-// evaluationTime estimates how long an evaluation takes: as long as the one before,
-// and half as long as training on these pictures before the first.
+// evaluationTime estimates how long an evaluation takes, with what follows it at the end:
+// as long as the one before, and half as long as training on these pictures before the
+// first.
 func (s *session) evaluationTime() time.Duration {
-	switch {
-	case s.eval == nil:
+	after, pictures := time.Duration(0), 0.0
+	switch e := s.eval.(type) {
+	case nil:
 		return 0
+	case *neighborEvaluator:
+		after, pictures = e.probeTime(), float64(e.pictures())/float64(s.rec.SSL.Rows())
+	default:
+		pictures = float64(s.splits.Eval().Len())
+	}
+	switch {
 	case s.evaluated > 0:
-		return s.evaluated
+		return s.evaluated + after
 	case s.images == 0:
 		return 0
 	}
-	return time.Duration(float64(s.trained) / float64(s.images) * float64(s.splits.Eval().Len()) / 2)
+	return time.Duration(float64(s.trained)/float64(s.images)*pictures/2) + after
 }
 
 // graceTime is the least by which an evaluation may exceed the limit of time, so that
@@ -222,7 +246,7 @@ func (s *session) evaluateInTime(outer context.Context) (*Metrics, error) {
 	m, err := s.evaluate(ctx, outer)
 	switch {
 	case err != nil && ctx.Err() != nil && outer.Err() == nil:
-		s.evaluated = time.Since(began)
+		s.evaluated, s.cutOff = time.Since(began), true
 		s.log.note("the evaluation of epoch %d was cut off after %s by the limit of time, %s: evaluate %s by resnet eval", s.state.Epoch+1, s.evaluated.Round(time.Millisecond), s.maxTime, LastFile)
 		return nil, nil
 	case err != nil:
@@ -246,8 +270,8 @@ func (s *session) endEpoch(rec EpochRecord) error {
 	st.Epoch, st.Step, st.Sums = st.Epoch+1, 0, tally{}
 	pace := s.pace()
 	s.log.epoch(rec, s.epochs, isBest, pace, s.remaining())
-	if w := s.collapse(rec); w != "" {
-		s.log.note("warning: %s", w)
+	if w := s.collapse(rec); w != "" && st.Epoch < s.epochs && (len(st.History) < 2 || s.collapse(st.History[len(st.History)-2]) == "") {
+		s.log.note("warning: %s", w) // where it begins; the result tells how it ended
 	}
 	if s.onEpoch != nil {
 		if err := s.stopped(s.onEpoch(rec)); err != nil {
@@ -308,7 +332,7 @@ func (s *session) judge(rec EpochRecord) bool {
 	}
 	best := s.keepBest(rec)
 	if e := s.rec.EarlyStop; e != nil && !s.warmingHead() && st.Waited >= e.Patience && st.Epoch+1 < s.epochs {
-		st.Stopped = fmt.Sprintf("early stop: no better result in %d evaluations (best epoch %d)", st.Waited, st.Best.Epoch)
+		st.Stopped = fmt.Sprintf("early stop: no better result in %s (best epoch %d)", term.Plural(st.Waited, "evaluation"), st.Best.Epoch)
 	}
 	return best
 }
@@ -373,6 +397,7 @@ func (s *session) result() *Result {
 		r.Last = *last
 	}
 	if s.eval != nil {
+		r.EvaluatedOn = s.evalPart()
 		r.Skipped += s.eval.skipped()
 	}
 	return r

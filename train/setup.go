@@ -10,6 +10,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/models"
@@ -37,6 +38,9 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 			s.abandon()
 			s.close()
 		}
+		if key := (*keyError)(nil); s.rec != nil && errors.As(err, &key) {
+			err = &RecipeError{File: s.rec.Name, Key: key.key, Problem: key.problem, Suggest: key.suggest}
+		}
 	}()
 	if ranks.rank() == 0 {
 		if err := s.enter(cfg.Out, cfg.Resume); err != nil {
@@ -59,6 +63,9 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 		}
 		s.rec = cfg.Recipe
 		s.notes = append(s.notes, cfg.chosen...)
+		if note := s.rec.warmupNote(); note != "" {
+			s.notes = append(s.notes, note)
+		}
 		s.state.ValData = cfg.ValData
 	}
 	if err := s.rec.Valid(); err != nil {
@@ -81,17 +88,22 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 	if err := s.checkData(); err != nil {
 		return nil, err
 	}
+	if cfg.Reference {
+		if err := s.checkReference(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNoReference, err)
+		}
+	}
 	if err := s.look(ctx, cfg); err != nil {
 		return nil, err
 	}
 	s.fitBatch()
+	if err := s.checkViews(); err != nil {
+		return nil, err
+	}
 	if err := s.chooseShards(cfg); err != nil {
 		return nil, fmt.Errorf("recipe %s: %w", s.rec.Name, err)
 	}
 	net, err := s.network(cfg, from)
-	if key := (*keyError)(nil); errors.As(err, &key) {
-		err = &RecipeError{File: s.rec.Name, Key: key.key, Problem: key.problem, Suggest: key.suggest}
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -153,9 +165,13 @@ func (j *job) checkData() error {
 		return fmt.Errorf("%s has no training part", sp.Spec)
 	}
 	if j.rec.SSL != nil {
-		j.notes = append(j.notes, sp.Notes...)
 		if data.Masks(sp.Train) != nil {
 			return fmt.Errorf("%s has masks: training without labels takes pictures, as folder:DIR", sp.Spec)
+		}
+		j.notes = append(j.notes, sp.Notes...)
+		j.noteLabels()
+		if judges(sp) {
+			j.noteTest()
 		}
 		return nil
 	}
@@ -174,6 +190,7 @@ func (j *job) checkData() error {
 		return fmt.Errorf("loss.class_weights has %d weights, but %s has %d classes: give one weight per class", len(w), sp.Spec, n)
 	}
 	j.notes = append(j.notes, sp.Notes...)
+	j.noteTest()
 	if data.Masks(sp.Train) != nil {
 		return nil // which classes there are is known from the masks
 	}
@@ -231,8 +248,11 @@ func (j *job) network(cfg Config, run *checkpoint) (nn.Module, error) {
 		return j.pretrained(ref)
 	}
 	if j.rec.Finetune != nil {
-		return nil, fmt.Errorf("recipe %s fine-tunes a trained model, but %s is only a name: give its file, as --model FILE or --model %s@FILE",
-			j.rec.Name, model, model)
+		key := "finetune"
+		if len(j.rec.Finetune.Freeze) > 0 {
+			key = "finetune.freeze"
+		}
+		return nil, badKey(key, "is for a trained model, but %s is only a name: give its file, as --model FILE or --model %s@FILE", model, model)
 	}
 	if j.rec.SSL != nil {
 		conf, err := models.Lookup(ref.Name)
@@ -409,7 +429,7 @@ func (j *job) keepHead(net *models.Model, r *modelfile.Result, model string) err
 	switch {
 	case other && j.rec.Detect != nil && r.NewHead: // of a classifier, as is noted
 	case other:
-		j.notes = append(j.notes, fmt.Sprintf("new last layer (%s) for %d classes%s", lastNames(heads), len(j.splits.Classes()), boxNames(heads)))
+		j.notes = append(j.notes, fmt.Sprintf("new last layer (%s) for %s%s", lastNames(heads), term.Plural(len(j.splits.Classes()), "class"), boxNames(heads)))
 	}
 	return nil
 }
@@ -446,7 +466,7 @@ func (j *job) freeze(net nn.Module) error {
 			continue
 		}
 		if len(heads) == 0 {
-			return errors.New("finetune.freeze: backbone: the model has no last fully connected layer that could stay free")
+			return badKey("finetune.freeze", "backbone: the network has no last fully connected layer, which would stay free: name modules, such as layer1")
 		}
 		for _, e := range nn.Params(net) {
 			if !inHeads(e.Name, heads) {
@@ -460,7 +480,7 @@ func (j *job) freeze(net nn.Module) error {
 	}
 	n, err := nn.Freeze(net, list...)
 	if err != nil {
-		return fmt.Errorf("finetune.freeze: %w", err)
+		return badKey("finetune.freeze", "%s", strings.TrimPrefix(err.Error(), "nn: "))
 	}
 	j.notes = append(j.notes, fmt.Sprintf("frozen: %s (%d tensors); %d batch norms use their running statistics",
 		strings.Join(ft.Freeze, ", "), n, len(nn.FrozenNorms(net))))

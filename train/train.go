@@ -16,6 +16,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -90,8 +91,11 @@ type Config struct {
 	SkipCheck bool
 	// SkipHash leaves out the hash of the data, for which all files are read.
 	SkipHash bool
-	Command  []string // the command line, recorded in the model file
-	Log      Log
+	// Reference refuses a run, before it begins, of whose best model no reference of its
+	// answers can be kept, as resnet train --reference does: the error wraps ErrNoReference.
+	Reference bool
+	Command   []string // the command line, recorded in the model file
+	Log       Log
 
 	chosen []string // notes of Choose
 	whole  bool     // ignore Recipe.Shards
@@ -151,9 +155,12 @@ type Result struct {
 	Steps  int `json:"steps"`  // updates done
 	// Last is the last epoch, or the part of one in which Config.MaxTime ended the session;
 	// that is in no History.
-	Last    EpochRecord  `json:"last"`
-	Best    *EpochRecord `json:"best,omitempty"`    // nil without validation
-	Stopped string       `json:"stopped,omitempty"` // why the session ended before the recipe; empty if it did not
+	Last EpochRecord  `json:"last"`
+	Best *EpochRecord `json:"best,omitempty"` // nil without validation
+	// EvaluatedOn is the part of the data that chose Best: val, or test where there is no
+	// val; empty without validation.
+	EvaluatedOn string `json:"evaluated_on,omitempty"`
+	Stopped     string `json:"stopped,omitempty"` // why the session ended before the recipe; empty if it did not
 	// LinearProbe is the top-1 accuracy, 0 to 1, of a linear classifier of the features at
 	// the end of a run without labels, on the part to evaluate on: fitted to the training
 	// part's labels by features.FitLinear. nil where there are no labels.
@@ -172,6 +179,10 @@ type Result struct {
 	History []EpochRecord `json:"history"`
 }
 
+// ErrNoReference is wrapped by the error for [Config.Reference] of a run whose model has
+// no reference.
+var ErrNoReference = errors.New("no reference can be kept")
+
 // Interrupted is the error of a run whose context ended. The step in progress was
 // finished and everything saved.
 type Interrupted struct {
@@ -184,10 +195,15 @@ type Interrupted struct {
 func (e *Interrupted) Error() string {
 	s := fmt.Sprintf("stopped in epoch %d after step %d", e.Epoch, e.Step)
 	if e.Checkpoint == "" {
-		return s + "; nothing was saved, as no output folder was given"
+		return s + notSaved
 	}
-	return fmt.Sprintf("%s; saved as %s: continue with --resume --out %s", s, e.Checkpoint, filepath.Dir(e.Checkpoint))
+	return fmt.Sprintf("%s; saved as %s: %s", s, e.Checkpoint, continued(filepath.Dir(e.Checkpoint)))
 }
+
+const notSaved = "; nothing was saved, as no output folder was given"
+
+// continued tells how to continue a run.
+func continued(out string) string { return "continue with --resume --out " + term.Quote(out) }
 
 // Unwrap returns the context's error.
 func (e *Interrupted) Unwrap() error { return e.Cause }

@@ -34,7 +34,7 @@ import (
 // Gray values of 1, 2 and 4 bits are taken as they are in the file: those of one bit
 // are 0 and 1.
 func OpenMasks(ctx context.Context, files *data.Files, opt data.Options) (*data.Splits, error) {
-	all, err := files.List()
+	all, left, err := files.Data()
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +49,9 @@ func OpenMasks(ctx context.Context, files *data.Files, opt data.Options) (*data.
 		}
 	}
 	s := &data.Splits{Notes: pairs.notes}
+	if left != "" {
+		s.Notes = append(s.Notes, left)
+	}
 	c, err := t.classes()
 	if err != nil {
 		return nil, err

@@ -153,7 +153,7 @@ func (c *calibrateCommand) run(ctx context.Context) error {
 	}
 	test, fit := data.HoldOut(ds, c.share, c.seed)
 	if test.Len() == 0 || fit.Len() == 0 {
-		return fmt.Errorf("%s: the part %s has %d pictures: calibrate needs two or more of each class", splits.Spec, part, ds.Len())
+		return fmt.Errorf("%s: the part %s has %s: calibrate needs two or more of each class", splits.Spec, part, term.Plural(ds.Len(), "picture"))
 	}
 	r := &calibrated{Model: m.Name(), Out: c.out, Data: splits.Spec, Split: part}
 	if err := c.measure(ctx, m, fit, test, splits.Spec, r); err != nil {
@@ -180,7 +180,7 @@ func (c *calibrateCommand) run(ctx context.Context) error {
 	if c.json {
 		return c.printJSON(r)
 	}
-	c.printf("%s: temperature %.3f, fitted to %d pictures of %s (%s)\n", r.Out, r.Temperature, r.Fitted, r.Data, r.Split)
+	c.printf("%s: temperature %.3f, fitted to %s of %s (%s)\n", r.Out, r.Temperature, term.Plural(r.Fitted, "picture"), r.Data, r.Split)
 	c.printf("on the %d others: top-1 %s; loss %.4f, before %.4f; ECE %s, before %s\n",
 		r.Samples, term.Percent(r.Top1), r.Loss, r.LossBefore, term.Percent(r.ECE), term.Percent(r.ECEBefore))
 	if r.SureAbove == 0 {

@@ -139,7 +139,7 @@ but those of class 0.`,
 }
 
 func (a *app) printCheck(r *data.Report) error {
-	a.printf("%s: %d classes\n\n", r.Spec, len(r.Classes))
+	a.printf("%s: %s\n\n", r.Spec, term.Plural(len(r.Classes), "class"))
 	heads := []string{"class"}
 	for _, p := range r.Parts {
 		heads = append(heads, ">"+p.Name)
@@ -157,7 +157,7 @@ func (a *app) printCheck(r *data.Report) error {
 			if p.Pixels == nil {
 				return term.Count(p.PerClass[k])
 			}
-			return fmt.Sprintf("%s pictures, %s", term.Count(p.PerClass[k]), pixelShare(p, p.Pixels[k]))
+			return fmt.Sprintf("%s, %s", term.Plural(p.PerClass[k], "picture"), pixelShare(p, p.Pixels[k]))
 		})
 	}
 	masks := slices.ContainsFunc(r.Parts, func(p data.PartReport) bool { return p.Pixels != nil })
@@ -224,13 +224,13 @@ func checkFailed(r *data.Report) error {
 		return fmt.Errorf("%s: %s: add pictures of the class, or remove the folder", r.Spec, strings.Join(r.Empty, "; "))
 	}
 	if bad > 0 {
-		return fmt.Errorf("%s: %d pictures cannot be decoded", r.Spec, bad)
+		return fmt.Errorf("%s: %s cannot be decoded", r.Spec, term.Plural(bad, "picture"))
 	}
 	if err := r.Err(); err != nil {
 		return err
 	}
 	if between > 0 {
-		return fmt.Errorf("%s: %d pictures are in more than one part", r.Spec, between)
+		return fmt.Errorf("%s: pictures that are in more than one part: %d", r.Spec, between)
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ func (a *app) checkBoxes(ctx context.Context, spec string, seed uint64) error {
 }
 
 func (a *app) printBoxes(r *detection.Report) error {
-	a.printf("%s: %d classes\n\n", r.Spec, len(r.Classes))
+	a.printf("%s: %s\n\n", r.Spec, term.Plural(len(r.Classes), "class"))
 	heads := []string{"objects"}
 	for _, p := range r.Objects {
 		heads = append(heads, ">"+p.Name)

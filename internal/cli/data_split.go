@@ -96,10 +96,10 @@ when others are added.`,
 			}
 			for _, p := range []string{"train", "val", "test"} {
 				if n, ok := r.Parts[p]; ok {
-					a.printf("%s: %s pictures\n", filepath.Join(out, p), term.Count(n))
+					a.printf("%s: %s\n", filepath.Join(out, p), term.Plural(n, "picture"))
 				}
 			}
-			a.printf("\nnext:\n  resnet train --data %s\n", strings.Join(quoted([]string{"folder:" + out}), ""))
+			a.printf("\nnext:\n  resnet train --data %s\n", term.Quote("folder:"+out))
 			return nil
 		},
 	}

@@ -83,7 +83,7 @@ func (c *detectCommand) run(cmd *cobra.Command, args []string) (err error) {
 	if err := checkResults(c.results); err != nil {
 		return err
 	}
-	names, err := pictureNames(args)
+	names, err := c.pictureNames(args)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/internal/term"
 )
 
 // drawingsOf finds out what --out of a command that draws into pictures is: a file, for
@@ -44,7 +45,7 @@ func drawingsOf(a *app, out string, names []string, ends ...string) (left []stri
 		return false
 	})
 	if n := len(names) - len(left); n > 0 {
-		a.note("%d drawings of an earlier run in %s are left out", n, out)
+		a.note("left out %s of an earlier run in %s", term.Plural(n, "drawing"), out)
 	}
 	return left, false, nil
 }

@@ -129,7 +129,7 @@ func (c *embedCommand) run(cmd *cobra.Command, args []string) error {
 	if c.outFile != "" && c.list != "" {
 		return usagef("-o does not go with --jsonl: --resume FILE writes lines of JSON to a file")
 	}
-	names, err := pictureNames(args)
+	names, err := c.pictureNames(args)
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (c *embedCommand) run(cmd *cobra.Command, args []string) error {
 	if err := c.write(); err != nil {
 		return err
 	}
-	c.note("%d vectors of %d numbers written to %s", len(c.names), len(c.embeddings[0]), c.outFile)
+	c.note("%s of %s written to %s", term.Plural(len(c.names), "vector"), term.Plural(len(c.embeddings[0]), "number"), c.outFile)
 	return unread
 }
 

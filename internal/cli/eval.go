@@ -240,7 +240,7 @@ func (c *evalCommand) head(e *evaluation) {
 		with = append(with, "mean of each picture and its mirror image")
 	}
 	if e.Skipped > 0 {
-		with = append(with, fmt.Sprintf("%d pictures that cannot be decoded left out", e.Skipped))
+		with = append(with, term.Plural(e.Skipped, "picture")+" that cannot be decoded left out")
 	}
 	if len(with) > 0 {
 		c.printf("%s\n", strings.Join(with, "; "))

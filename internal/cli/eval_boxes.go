@@ -107,7 +107,7 @@ var cocoLines = [12]struct{ what, iou, area, most string }{
 func (c *evalCommand) printBoxesOf(e *evaluation) error {
 	c.head(e)
 	r := e.Objects
-	c.printf("%s pictures, %s objects\n\n", term.Count(r.Pictures), term.Count(r.Objects))
+	c.printf("%s, %s\n\n", term.Plural(r.Pictures, "picture"), term.Plural(r.Objects, "object"))
 	kinds, stats := []*metrics.COCO{r.Boxes}, r.Boxes.Stats()
 	numbers := [][]float64{stats[:]}
 	if r.Masks != nil {

@@ -132,7 +132,7 @@ func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 		}
 	}
 	var names []string
-	if names, err = pictureNames(args); err != nil {
+	if names, err = c.pictureNames(args); err != nil {
 		return err
 	}
 	m, err := c.open(c.app, c.top)

@@ -156,7 +156,7 @@ func (c *inspectCommand) filters(m *resnet.Model) (sheet.Sheet, error) {
 }
 
 func (c *inspectCommand) features(ctx context.Context, m *resnet.Model, args []string) (sheet.Sheet, error) {
-	names, err := pictureNames(args)
+	names, err := c.pictureNames(args)
 	if err != nil {
 		return sheet.Sheet{}, err
 	}

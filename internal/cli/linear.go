@@ -195,7 +195,7 @@ func (c *linearCommand) judge(ctx context.Context, r *linearReport, known, queri
 	for _, each := range c.labels {
 		draws, err := features.JudgeFew(ctx, known, queries, each, c.draws, seed, n, opt)
 		if few := (*features.FewerError)(nil); errors.As(err, &few) {
-			return nil, usagef("--labels %d: the class %s has only %d pictures to fit to", each, classes[few.Class], few.Have)
+			return nil, usagef("--labels %d: the class %s has only %s to fit to", each, classes[few.Class], term.Plural(few.Have, "picture"))
 		}
 		if err != nil {
 			return nil, err
@@ -221,10 +221,10 @@ func (c *linearCommand) save(m *resnet.Model, head *features.Linear, r *linearRe
 }
 
 func (c *linearCommand) print(r *linearReport) error {
-	c.printf("%s on %s\n%d features of each picture; fitted to %s pictures of %d classes, judged by %s (%s)\n", r.Model, r.Data,
-		r.Features, term.Count(r.Known), r.Classes, term.Count(r.Queries), r.Split)
+	c.printf("%s on %s\n%d features of each picture; fitted to %s of %d classes, judged by %s (%s)\n", r.Model, r.Data,
+		r.Features, term.Plural(r.Known, "picture"), r.Classes, term.Count(r.Queries), r.Split)
 	if r.Skipped > 0 {
-		c.printf("%d pictures that cannot be decoded left out\n", r.Skipped)
+		c.printf("%s that cannot be decoded left out\n", term.Plural(r.Skipped, "picture"))
 	}
 	c.printf("\n")
 	t := term.NewTable("labels", ">linear", ">neighbors")

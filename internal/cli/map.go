@@ -142,7 +142,7 @@ func (c *mapCommand) run(ctx context.Context, args []string) error {
 	if c.title == "" {
 		c.title = strings.Join(args, ", ")
 	}
-	about := fmt.Sprintf("%s pictures by the %d features of %s.", term.Count(r.Pictures), r.Features, m.Name())
+	about := fmt.Sprintf("%s by the %d features of %s.", term.Plural(r.Pictures, "picture"), r.Features, m.Name())
 	if taken := r.Pictures + r.Skipped; r.Found > taken {
 		about = fmt.Sprintf("%s of %s pictures, evenly spaced, by the %d features of %s.", term.Count(r.Pictures), term.Count(r.Found), r.Features, m.Name())
 		c.note("%s of %s pictures are taken: --limit takes more, up to %d", term.Count(taken), term.Count(r.Found), atlas.MaxPictures)
@@ -182,7 +182,7 @@ func (c *mapCommand) find(args []string) (*mapped, error) {
 		}
 		return c.findData(args[0])
 	}
-	names, err := pictureNames(args)
+	names, err := c.pictureNames(args)
 	if err != nil {
 		return nil, err
 	}
@@ -297,12 +297,12 @@ func (r *mapReport) fill(m *atlas.Map) {
 }
 
 func (c *mapCommand) print(r *mapReport) {
-	c.printf("%s: %s pictures in %d groups, %s\n", r.Out, term.Count(r.Pictures), len(r.Clusters), term.Bytes(r.Bytes))
+	c.printf("%s: %s in %s, %s\n", r.Out, term.Plural(r.Pictures, "picture"), term.Plural(len(r.Clusters), "group"), term.Bytes(r.Bytes))
 	in := 0
 	for _, g := range r.Duplicates {
 		in += len(g)
 	}
-	c.printf("near-duplicates: %d pictures in %d groups; outliers listed: %d\n", in, len(r.Duplicates), len(r.Outliers))
+	c.printf("near-duplicates: %s in %s; outliers listed: %d\n", term.Plural(in, "picture"), term.Plural(len(r.Duplicates), "group"), len(r.Outliers))
 	for i, w := range r.Mislabeled {
 		if i == 10 {
 			c.printf("and %d more; the page has them\n", len(r.Mislabeled)-10)

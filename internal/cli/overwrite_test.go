@@ -79,7 +79,7 @@ func TestListsMayHaveComments(t *testing.T) {
 	if err := os.WriteFile(list, []byte("# pictures\r\n  "+picture+" \r\n\n"+odd+"\n#no.png\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	names, err := pictureNames([]string{"@" + list})
+	names, err := (&app{quiet: true}).pictureNames([]string{"@" + list})
 	if want := []string{picture, odd}; err != nil || !slices.Equal(names, want) {
 		t.Errorf("%q, %v, want %q", names, err, want)
 	}

@@ -30,7 +30,7 @@ const maxListFile = 256 << 20
 // turn comes, and the others are still done; only a list must be readable, as it is
 // part of the command line. Lines of a list that begin with # are comments, unless there
 // is a file of that name.
-func pictureNames(args []string) ([]string, error) {
+func (a *app) pictureNames(args []string) ([]string, error) {
 	var names []string
 	found := func(name string) bool {
 		_, err := os.Lstat(name)
@@ -42,7 +42,7 @@ func pictureNames(args []string) ([]string, error) {
 			if arg == "-" && slices.Contains(names, "-") {
 				return nil, usagef(`"-" (stdin) is given twice`)
 			}
-			names = append(names, expand(arg)...)
+			names = append(names, a.expand(arg)...)
 			continue
 		}
 		b, err := limitread.File(list, maxListFile)
@@ -61,7 +61,7 @@ func pictureNames(args []string) ([]string, error) {
 				names = append(names, "./-")
 			case strings.HasPrefix(line, "#") && !found(line): // a comment
 			default:
-				names = append(names, expand(line)...)
+				names = append(names, a.expand(line)...)
 			}
 		}
 		if len(names) == before {
@@ -71,19 +71,23 @@ func pictureNames(args []string) ([]string, error) {
 	return names, nil
 }
 
-// expand returns the pictures in a folder, zip or tar; an argument that is neither, or has
-// none, is returned as it is.
-func expand(arg string) []string {
+// expand returns the pictures in a folder, zip or tar, and notes what is left out; an
+// argument that is neither, or has none, is returned as it is.
+func (a *app) expand(arg string) []string {
 	info, err := os.Stat(arg)
 	if arg == "-" || err != nil {
 		return []string{arg}
 	}
 	var found []string
+	left := ""
 	switch {
 	case info.IsDir():
-		found, err = data.FindPictures(arg)
+		found, left, err = data.FindPictures(arg)
 	case isArchive(arg) && info.Mode().IsRegular():
-		found, err = archivePictures(arg)
+		found, left, err = archivePictures(arg)
+	}
+	if left != "" {
+		a.note("%s: %s", arg, left)
 	}
 	if err != nil || len(found) == 0 {
 		return []string{arg}
@@ -96,17 +100,18 @@ func isArchive(name string) bool {
 	return strings.EqualFold(filepath.Ext(name), ".zip") || data.IsTar(name)
 }
 
-// archivePictures returns the pictures of a zip or tar as FILE.zip/NAME.
-func archivePictures(path string) ([]string, error) {
+// archivePictures returns the pictures of a zip or tar as FILE.zip/NAME, and a note about
+// what is left out.
+func archivePictures(path string) (found []string, left string, err error) {
 	z, err := data.OpenFiles(path, data.Options{})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	found, err := z.Pictures()
+	found, left, err = z.Pictures()
 	for i, name := range found {
 		found[i] = path + "/" + name
 	}
-	return found, errors.Join(err, z.Close())
+	return found, left, errors.Join(err, z.Close())
 }
 
 // pictures are the pictures of these names.
@@ -221,7 +226,7 @@ func folderError(dir string) error {
 
 // archiveError returns why there is no picture to read in a zip or tar.
 func archiveError(path string) error {
-	if _, err := archivePictures(path); err != nil {
+	if _, _, err := archivePictures(path); err != nil {
 		return err
 	}
 	return fmt.Errorf("the archive holds no pictures (%s)", strings.Join(data.PictureEndings(), ", "))

@@ -23,7 +23,7 @@ func TestFoldersHaveTheSamePicturesAsDatasets(t *testing.T) {
 			}
 		}
 	}
-	names, err := pictureNames([]string{dir})
+	names, err := (&app{quiet: true}).pictureNames([]string{dir})
 	if err != nil {
 		t.Fatal(err)
 	}

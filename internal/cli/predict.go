@@ -115,7 +115,7 @@ func (c *predictCommand) run(cmd *cobra.Command, args []string) error {
 	if c.list != "" && (c.csv || c.outFile != "") {
 		return usagef("--csv and -o do not go with --jsonl, which prints JSON: --resume FILE writes to a file")
 	}
-	names, err := pictureNames(args)
+	names, err := c.pictureNames(args)
 	if err != nil {
 		return err
 	}

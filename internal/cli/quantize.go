@@ -167,10 +167,10 @@ func (c *quantizeCommand) run(ctx context.Context) error {
 	if c.json {
 		return c.printJSON(r)
 	}
-	c.printf("%s: %s instead of %s (%.1f times smaller), %s ranges from %d pictures\n", r.Out,
-		term.Bytes(r.Bytes), term.Bytes(r.Weights), float64(r.Weights)/float64(r.Bytes), r.Method, r.Pictures)
-	c.printf("top-1 on %d pictures of %s (%s): %.2f %% before, %.2f %% after; %.2f %% of the answers are the same\n",
-		r.Evaluated, r.Data, r.Split, 100*r.Before, 100*r.After, 100*r.Agreement)
+	c.printf("%s: %s instead of %s (%.1f times smaller), %s ranges from %s\n", r.Out,
+		term.Bytes(r.Bytes), term.Bytes(r.Weights), float64(r.Weights)/float64(r.Bytes), r.Method, term.Plural(r.Pictures, "picture"))
+	c.printf("top-1 on %s of %s (%s): %.2f %% before, %.2f %% after; %.2f %% of the answers are the same\n",
+		term.Plural(r.Evaluated, "picture"), r.Data, r.Split, 100*r.Before, 100*r.After, 100*r.Agreement)
 	return nil
 }
 

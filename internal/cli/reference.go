@@ -122,7 +122,7 @@ func (a *app) keepReference(ctx context.Context, m *resnet.Model, file string, d
 		return err
 	}
 	progress.Close()
-	a.note("%s: now has the reference of %s pictures, for resnet serve --drift", file, term.Count(ref.Pictures))
+	a.note("%s: now has the reference of %s, for resnet serve --drift", file, term.Plural(ref.Pictures, "picture"))
 	return nil
 }
 
@@ -130,7 +130,7 @@ func (a *app) keepReference(ctx context.Context, m *resnet.Model, file string, d
 // evaluated on.
 func (c *trainCommand) referenceOf(ctx context.Context, r *train.Result) error {
 	if r.BestFile == "" {
-		return errors.New("the run has no best model, because it was not evaluated")
+		return errors.New("--reference: the run has no best model, because it was not evaluated")
 	}
 	m, err := resnet.Open(r.BestFile, resnet.Options{Threads: c.threads, Batch: 64})
 	if err != nil {

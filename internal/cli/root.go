@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -90,15 +91,36 @@ func runOn(ctx context.Context, engines Engines, args []string, in io.Reader, ou
 			err = stopped
 		}
 		if stopped != errPipe {
-			fmt.Fprintf(errOut, "%s: %s\n", cmd.CommandPath(), oneLine(err))
+			fmt.Fprintf(errOut, "%s: %s\n", cmd.CommandPath(), asWritten(oneLine(err), args))
 		}
 		return stopped.code
 	}
-	fmt.Fprintf(errOut, "%s: %s\n", cmd.CommandPath(), oneLine(err))
+	fmt.Fprintf(errOut, "%s: %s\n", cmd.CommandPath(), asWritten(oneLine(err), args))
 	if usage := (usageError{}); !a.running || errors.As(err, &usage) {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// outFlag finds the two names of one flag.
+var outFlag = regexp.MustCompile(`(^|[\s(])(--out|-o)([\s:,;)]|$)`)
+
+// asWritten gives --out the name in a message that it has in the command line: -o has the
+// short name, which most people write.
+func asWritten(text string, args []string) string {
+	name := ""
+	for _, arg := range args {
+		switch {
+		case arg == "--out" || strings.HasPrefix(arg, "--out="):
+			name = "--out"
+		case strings.HasPrefix(arg, "-o"):
+			name = "-o"
+		}
+		if name != "" {
+			return outFlag.ReplaceAllString(text, "${1}"+name+"${3}")
+		}
+	}
+	return text
 }
 
 // execute runs the command line. For an unknown command with --help, cobra would print
@@ -298,6 +320,7 @@ func invalidValue(e *pflag.InvalidValueError) error {
 	want := map[string]string{
 		"int": "a whole number", "uint64": "a whole number of 0 or more", "float64": "a number",
 		"bool": "true or false", "duration": "a time such as 90s, 10m or 2h30m",
+		"intSlice": "whole numbers with commas between them, such as 1,5,10", "stringSlice": "words with commas between them",
 	}[f.Value.Type()]
 	if want == "" {
 		return fmt.Errorf("--%s %q: %w", f.Name, e.GetValue(), e.Unwrap())

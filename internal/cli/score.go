@@ -19,6 +19,7 @@ import (
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/internal/term"
 )
 
 // scoreHelp describes the flags of commands that score long lists of pictures.
@@ -137,7 +138,7 @@ func (f *scoreFlags) score(a *app, kind scoreKind) error {
 	if s.err != nil {
 		return fmt.Errorf("--jsonl %s: %w", f.list, s.err)
 	}
-	a.note("%d pictures done, %d of them could not be read, %d were done before", s.all, s.bad, s.skipped)
+	a.note("%s done, %d of them could not be read, %d were done before", term.Plural(s.all, "picture"), s.bad, s.skipped)
 	return nil
 }
 
@@ -362,7 +363,10 @@ func (s *scoring) path(id, path string, yield func(resnet.Picture) bool) bool {
 	var names []string
 	if err == nil {
 		defer files.Close() // it was only read
-		names, err = files.Pictures()
+		var left string
+		if names, left, err = files.Pictures(); left != "" {
+			s.note("%s: %s", path, left)
+		}
 	}
 	if err == nil && len(names) == 0 {
 		err = fmt.Errorf("holds no pictures (%s)", strings.Join(data.PictureEndings(), ", "))

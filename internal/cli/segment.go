@@ -67,7 +67,7 @@ func (c *segmentCommand) run(cmd *cobra.Command, args []string) error {
 	if err := checkEnd("--mask", c.mask, ".png"); err != nil {
 		return err
 	}
-	names, err := pictureNames(args)
+	names, err := c.pictureNames(args)
 	if err != nil {
 		return err
 	}

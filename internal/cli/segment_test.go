@@ -102,16 +102,16 @@ func TestSegment(t *testing.T) {
 		t.Errorf("output\n%s", text)
 	}
 	for want, args := range map[string][]string{
-		"name a folder":            {"segment", "-m", model, "-o", overlay, one, one},
-		"--opacity":                {"segment", "-m", model, "--opacity", "2", one},
-		"does not end in .png":     {"segment", "-m", model, "--mask", "x.jpg", one},
-		"a segmentation network":   {"segment", one},
-		"is for classifiers":       {"eval", "-m", model, "--data", "masks:" + sceneFolder(t, 2), "--tta"},
-		"is a model for":           {"predict", "-m", model, one},
-		"measured on pictures":     {"eval", "-m", model, "--data", ""},
-		"is missing":               {"segment", "-m", model},
-		`did you mean "masks"`:     {"data", "check", "mask:x"},
-		"leave it out with --out ": {"segment", "-m", model, "-o", out, "--mask", mask, one},
+		"name a folder":          {"segment", "-m", model, "-o", overlay, one, one},
+		"--opacity":              {"segment", "-m", model, "--opacity", "2", one},
+		"does not end in .png":   {"segment", "-m", model, "--mask", "x.jpg", one},
+		"a segmentation network": {"segment", one},
+		"is for classifiers":     {"eval", "-m", model, "--data", "masks:" + sceneFolder(t, 2), "--tta"},
+		"is a model for":         {"predict", "-m", model, one},
+		"measured on pictures":   {"eval", "-m", model, "--data", ""},
+		"is missing":             {"segment", "-m", model},
+		`did you mean "masks"`:   {"data", "check", "mask:x"},
+		"leave it out with -o ":  {"segment", "-m", model, "-o", out, "--mask", mask, one},
 	} {
 		code, _, errs := cli(t, args...)
 		if code == exitDone || !strings.Contains(errs, want) {

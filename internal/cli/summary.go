@@ -259,7 +259,7 @@ func (c *summaryCommand) printFile(f *fileSummary) {
 	if f.Resumable {
 		line("", "with the state of the training: train --resume continues it")
 	}
-	line("command", strings.Join(quoted(f.Command), " "))
+	line("command", term.Quote(f.Command...))
 	if len(f.Command) > 0 || f.Seed != 0 {
 		line("seed", strconv.FormatUint(f.Seed, 10))
 	}
@@ -285,18 +285,6 @@ func (c *summaryCommand) printFile(f *fileSummary) {
 			c.printf("\n")
 		}
 	}
-}
-
-// quoted returns arguments as a shell would take them.
-func quoted(args []string) []string {
-	out := make([]string, len(args))
-	for i, a := range args {
-		out[i] = a
-		if a == "" || strings.ContainsAny(a, " \t\n'\"\\$&|;<>()*?[]#~`!{}") {
-			out[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		}
-	}
-	return out
 }
 
 func abbreviated(names []string, most int) string {

@@ -199,7 +199,7 @@ func (c *trainCommand) train(cmd *cobra.Command, ranks Ranks) error {
 	}
 	if c.reference {
 		if err := c.referenceOf(cmd.Context(), r); err != nil {
-			return fmt.Errorf("--reference: %w", err)
+			return err
 		}
 	}
 	if c.json {
@@ -226,7 +226,7 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 	}
 	cfg := train.Config{
 		Model: c.model, Keys: keys, Data: c.data, ValData: c.valData, Open: openData, Out: c.out, Resume: c.resume,
-		Seed: c.seed, Threads: c.threads, Workers: c.workers, MaxTime: c.maxTime, SkipBad: c.skipBad, SkipCheck: c.noCheck, Command: os.Args,
+		Seed: c.seed, Threads: c.threads, Workers: c.workers, MaxTime: c.maxTime, SkipBad: c.skipBad, SkipCheck: c.noCheck, Reference: c.reference, Command: os.Args,
 	}
 	if cfg.Device, err = c.device.open(c.app, c.exact); err != nil {
 		return cfg, err
@@ -280,6 +280,9 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 	if err != nil {
 		return cfg, c.explain(err)
 	}
+	if c.folds > 0 && cfg.Recipe.SSL != nil {
+		return cfg, usagef("--folds needs labels to learn from, but the recipe %s learns without: leave out --folds, or cross-validate a classifier that starts from the backbone", cfg.Recipe.Name)
+	}
 	if cfg.Out == "" {
 		cfg.Out = newRunFolder()
 	}
@@ -322,6 +325,9 @@ func (c *trainCommand) explain(err error) error {
 	if recipe := (*train.RecipeError)(nil); errors.As(err, &recipe) {
 		return usageError{c.nameFlag(recipe)}
 	}
+	if errors.Is(err, train.ErrNoReference) {
+		return usageError{fmt.Errorf("--reference: %w", err)}
+	}
 	if stopped := (*train.Interrupted)(nil); errors.As(err, &stopped) {
 		return stoppedError{stopped}
 	}
@@ -337,10 +343,10 @@ func (c *trainCommand) print(r *train.Result) error {
 	if r.Stopped != "" {
 		c.printf("%s\n", r.Stopped)
 	}
-	c.printf("trained %d epochs, %s steps; this session %s, %s images/s, %.1f%% of the time waiting for data\n",
-		r.Epochs, term.Count(r.Steps), term.Duration(time.Duration(r.Seconds*float64(time.Second))), term.Count(int(r.PerSecond+0.5)), 100*r.DataWait)
+	c.printf("trained %s, %s; this session %s, %s images/s, %.1f%% of the time waiting for data\n",
+		term.Plural(r.Epochs, "epoch"), term.Plural(r.Steps, "step"), term.Duration(time.Duration(r.Seconds*float64(time.Second))), term.Count(int(r.PerSecond+0.5)), 100*r.DataWait)
 	if r.Skipped > 0 {
-		c.printf("%d pictures that cannot be decoded left out\n", r.Skipped)
+		c.printf("%s that cannot be decoded left out\n", term.Plural(r.Skipped, "picture"))
 	}
 	best := r.Last
 	which := "last epoch"
@@ -348,7 +354,7 @@ func (c *trainCommand) print(r *train.Result) error {
 		best, which = *r.Best, fmt.Sprintf("best epoch, %d", r.Best.Epoch)
 	}
 	if m := best.Val; m != nil && m.Detection != nil {
-		if err := c.printDetection(m.Detection, fmt.Sprintf("evaluation of %s pictures with %s objects (%s)", term.Count(m.Samples), term.Count(m.Detection.Objects), which)); err != nil {
+		if err := c.printDetection(m.Detection, fmt.Sprintf("evaluation of %s with %s (%s)", term.Plural(m.Samples, "picture"), term.Plural(m.Detection.Objects, "object"), which)); err != nil {
 			return err
 		}
 	} else if m != nil {
@@ -360,9 +366,9 @@ func (c *trainCommand) print(r *train.Result) error {
 			figures = "mAP " + term.Percent(m.MAP)
 		}
 		if m.KNN != nil {
-			c.printf("nearest neighbors: %s right (%s, %s pictures)\n", term.Percent(*m.KNN), which, term.Count(m.Samples))
+			c.printf("nearest neighbors: %s right (%s, %s)\n", term.Percent(*m.KNN), which, term.Plural(m.Samples, "picture"))
 		} else {
-			c.printf("evaluation: %s, loss %.4f (%s, %s pictures)\n", figures, m.Loss, which, term.Count(m.Samples))
+			c.printf("evaluation: %s, loss %.4f (%s, %s)\n", figures, m.Loss, which, term.Plural(m.Samples, "picture"))
 		}
 	}
 	model := r.BestFile
@@ -375,7 +381,7 @@ func (c *trainCommand) print(r *train.Result) error {
 	}
 	spec := ""
 	if meta.Data.Spec != embedded.SampleName {
-		spec = " --data " + strings.Join(quoted([]string{meta.Data.Spec}), "")
+		spec = " --data " + term.Quote(meta.Data.Spec)
 	}
 	if c.skipBad || r.Skipped > 0 { // the pictures to evaluate on may have bad ones, too
 		spec += " --skip-bad"
@@ -387,7 +393,8 @@ func (c *trainCommand) print(r *train.Result) error {
 		c.printf("linear probe of the last epoch: %s right\n", term.Percent(*r.LinearProbe))
 	}
 	if best.Train.Gauge != nil {
-		c.printf("model: %s (a backbone without a last layer)\n\nnext:\n  resnet train --model %s --data folder:LABELED\n  resnet embed --model %s PHOTO\n  resnet summary %s\n", model, model, model, model)
+		named := term.Quote(model)
+		c.printf("model: %s (a backbone without a last layer)\n\nnext:\n  resnet train --model %s --data folder:LABELED\n  resnet embed --model %s PHOTO\n  resnet summary %s\n", model, named, named, named)
 		return nil
 	}
 	use := "predict"
@@ -397,6 +404,7 @@ func (c *trainCommand) print(r *train.Result) error {
 	case best.Train.PixelAccuracy > 0:
 		use = "segment"
 	}
-	c.printf("model: %s\n\nnext:\n  resnet eval --model %s%s\n  resnet "+use+" --model %s PHOTO\n  resnet summary %s\n", model, model, spec, model, model)
+	named := term.Quote(model)
+	c.printf("model: %s\n\nnext:\n  resnet eval --model %s%s\n  resnet %s --model %s PHOTO\n  resnet summary %s\n", model, named, spec, use, named, named)
 	return nil
 }

@@ -115,7 +115,7 @@ func (c *trainCommand) settings(cmd *cobra.Command) ([]string, error) {
 	changed := cmd.Flags().Changed
 	set := c.set
 	if c.resume {
-		own := []string{"model", "recipe", "set", "optimizer", "val-data", "recompute", "exact", "bf16", "sync-batch-norm", "seed", "print-recipe", "lr-find", "folds"}
+		own := []string{"model", "keys", "recipe", "task", "method", "set", "optimizer", "val-data", "skip-bad", "recompute", "exact", "bf16", "sync-batch-norm", "seed", "print-recipe", "lr-find", "folds"}
 		for _, s := range settings {
 			own = append(own, s.flag)
 		}
@@ -153,7 +153,7 @@ func (c *trainCommand) settings(cmd *cobra.Command) ([]string, error) {
 	case c.folds > 0 && c.findLR:
 		return nil, usagef("--folds and --lr-find exclude each other")
 	}
-	for _, flag := range []string{"epochs", "recompute", "exact", "bf16", "sync-batch-norm"} {
+	for _, flag := range ownKeys {
 		if f := cmd.Flags().Lookup(flag); f.Changed && !c.resume {
 			set = append(set, strings.ReplaceAll(flag, "-", "_")+"="+f.Value.String())
 		}
@@ -161,19 +161,35 @@ func (c *trainCommand) settings(cmd *cobra.Command) ([]string, error) {
 	return set, nil
 }
 
-// nameFlag gives a mistake in the value of a flag the flag's name.
-func (c *trainCommand) nameFlag(e *train.RecipeError) error {
-	if e.File != "--set" {
-		return e
-	}
+// keyOf returns the key of the recipe that a flag is short for; "" if it is none.
+func keyOf(flag string) string {
 	for _, s := range settings {
-		if e.Key == s.key && c.flags.Changed(s.flag) {
-			named := *e
-			named.File, named.Key = "", ""
-			return fmt.Errorf("--%s: %s", s.flag, strings.TrimPrefix(named.Error(), "recipe : "))
+		if s.flag == flag {
+			return s.key
 		}
 	}
-	return e
+	if slices.Contains(ownKeys, flag) {
+		return strings.ReplaceAll(flag, "-", "_")
+	}
+	return ""
+}
+
+// ownKeys are the other flags that are keys of the recipe, of the same name.
+var ownKeys = []string{"epochs", "recompute", "exact", "bf16", "sync-batch-norm"}
+
+// nameFlag gives a mistake in a key of the recipe the names of the flags that set it, or
+// a part of it.
+func (c *trainCommand) nameFlag(e *train.RecipeError) error {
+	var flags []string
+	c.flags.Visit(func(f *pflag.Flag) {
+		if key := keyOf(f.Name); key != "" && (key == e.Key || strings.HasPrefix(key, e.Key+".")) {
+			flags = append(flags, "--"+f.Name)
+		}
+	})
+	if len(flags) == 0 {
+		return e
+	}
+	return fmt.Errorf("%s: %s", strings.Join(flags, ", "), e.Text())
 }
 
 // setOptimizer carries out --optimizer, which train.Choose has done already for a

@@ -45,7 +45,7 @@ func (w *watcher) look(now time.Time) ([]string, error) {
 		} else if !info.IsDir() {
 			return nil, fmt.Errorf("%s is no folder", dir)
 		}
-		names, err := data.FindPictures(dir)
+		names, _, err := data.FindPictures(dir)
 		if err != nil && len(names) == 0 {
 			continue // a folder in it has just been removed, or may not be read
 		}

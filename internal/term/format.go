@@ -24,6 +24,33 @@ func Count[T ~int | ~int64](n T) string {
 	return b.String()
 }
 
+// Plural returns a number of things, with the noun in the plural unless there is one: 1
+// picture, 1,024 pictures, 2 classes.
+func Plural[T ~int | ~int64](n T, noun string) string {
+	if n != 1 {
+		switch {
+		case strings.HasSuffix(noun, "s"), strings.HasSuffix(noun, "tch"), strings.HasSuffix(noun, "x"):
+			noun += "es"
+		default:
+			noun += "s"
+		}
+	}
+	return Count(n) + " " + noun
+}
+
+// Quote returns words as a shell takes them: in single quotes where they hold spaces or
+// characters that the shell would change.
+func Quote(words ...string) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = w
+		if w == "" || strings.ContainsAny(w, " \t\n'\"\\$&|;<>()*?[]#~`!{}") {
+			out[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(out, " ")
+}
+
 // Percent returns a share of 1 as a percentage with two decimals: 91.25%.
 func Percent(share float64) string { return fmt.Sprintf("%.2f%%", 100*share) }
 

@@ -84,7 +84,7 @@ func (m *Map) HTML(w io.Writer) error {
 		}
 	}
 	for _, g := range m.Clusters {
-		about := fmt.Sprintf("%s pictures", term.Count(g.Size))
+		about := term.Plural(g.Size, "picture")
 		if g.Class >= 0 {
 			about += fmt.Sprintf(", %.0f %% %s", 100*g.Share, m.Classes[g.Class])
 		}
