@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/engine"
@@ -21,6 +22,7 @@ type neighborEvaluator struct {
 	known    *data.Loader
 	queries  *data.Loader
 	classes  int
+	group    group // each rank computes the features of some of the batches
 }
 
 // maxKnown is the largest number of training pictures whose features are neighbors. Of
@@ -29,12 +31,12 @@ const maxKnown = 50_000
 
 // newNeighborEvaluator returns nil for data whose labels are none, or several for a
 // picture.
-func newNeighborEvaluator(backbone *models.Model, sp *data.Splits, cfg data.LoaderConfig, opt infer.Options) (*neighborEvaluator, error) {
+func newNeighborEvaluator(backbone *models.Model, sp *data.Splits, cfg data.LoaderConfig, opt infer.Options, g group) (*neighborEvaluator, error) {
 	ev := sp.Eval()
 	if ev == nil || ev.Len() == 0 || sp.MultiLabel() || len(sp.Classes()) < 2 {
 		return nil, nil
 	}
-	cfg.Last = data.Keep
+	cfg.Last, cfg.Part = data.Pad, g.part()
 	known := sp.Train
 	if step := (known.Len() + maxKnown - 1) / maxKnown; step > 1 {
 		var every []int
@@ -43,14 +45,13 @@ func newNeighborEvaluator(backbone *models.Model, sp *data.Splits, cfg data.Load
 		}
 		known = data.Subset(known, every)
 	}
-	e := &neighborEvaluator{backbone: backbone, options: opt, classes: len(sp.Classes())}
+	e := &neighborEvaluator{backbone: backbone, options: opt, classes: len(sp.Classes()), group: g}
 	for _, part := range []struct {
 		ds data.Dataset
 		l  **data.Loader
 	}{{known, &e.known}, {ev, &e.queries}} {
 		c := cfg
 		c.BatchSize = min(c.BatchSize, part.ds.Len())
-		c.Last = data.Pad
 		var err error
 		if *part.l, err = data.NewLoader(part.ds, c); err != nil {
 			return nil, err
@@ -59,11 +60,18 @@ func newNeighborEvaluator(backbone *models.Model, sp *data.Splits, cfg data.Load
 	return e, nil
 }
 
-// features returns the features of a part with its labels.
+// featured is what one batch gives.
+type featured struct {
+	Step   int
+	Rows   []float32 // [pictures features]
+	Labels []int64
+}
+
+// features returns the features of a part with its labels, as all ranks have computed
+// them, in the order of the data.
 func (e *neighborEvaluator) features(ctx context.Context, r *infer.Runner, l *data.Loader, each func(samples int)) (features.Set, error) {
 	s := features.Set{Classes: e.classes}
-	var rows []float32
-	d := 0
+	var own []featured
 	for b, err := range l.Epoch(ctx, 0, 0) {
 		if err != nil {
 			return s, err
@@ -77,20 +85,26 @@ func (e *neighborEvaluator) features(ctx context.Context, r *infer.Runner, l *da
 			return s, err
 		}
 		f := out[infer.Output]
-		d = f.Shape()[1]
-		rows = append(rows, f.Float32s()[:b.Real*d]...)
-		for _, c := range b.Labels[:b.Real] {
-			s.Labels = append(s.Labels, int(c))
-		}
+		own = append(own, featured{b.Step, slices.Clone(f.Float32s()[:b.Real*f.Shape()[1]]), slices.Clone(b.Labels[:b.Real])})
 		if each != nil {
 			each(b.Real)
+		}
+	}
+	all, err := inOrder(e.group, own, func(f featured) int { return f.Step })
+	if err != nil {
+		return s, err
+	}
+	var rows []float32
+	for _, f := range all {
+		rows = append(rows, f.Rows...)
+		for _, c := range f.Labels {
+			s.Labels = append(s.Labels, int(c))
 		}
 	}
 	if len(s.Labels) == 0 {
 		return s, fmt.Errorf("no sample could be evaluated: all pictures are bad")
 	}
-	var err error
-	s.X, err = tensor.FromFloat32(rows, len(s.Labels), d)
+	s.X, err = tensor.FromFloat32(rows, len(s.Labels), len(rows)/len(s.Labels))
 	return s, err
 }
 
@@ -103,7 +117,7 @@ func (e *neighborEvaluator) both(ctx context.Context, vars *engine.Vars, each fu
 	if known, err = e.features(ctx, r, e.known, nil); err != nil {
 		return known, queries, err
 	}
-	queries, err = e.features(ctx, r, e.queries, each)
+	queries, err = e.features(ctx, r, e.queries, e.group.progress(each))
 	return known, queries, err
 }
 
@@ -135,7 +149,7 @@ func (e *neighborEvaluator) probe(ctx context.Context, vars *engine.Vars) (float
 }
 
 func (e *neighborEvaluator) prepare(ctx context.Context) { e.known.Prepare(ctx, 0, 0) }
-func (e *neighborEvaluator) idle() int                   { return e.queries.Steps() }
+func (e *neighborEvaluator) idle() int                   { return e.group.turns(e.queries.Steps()) }
 func (e *neighborEvaluator) skipped() int                { return len(e.queries.Bad()) }
 func (e *neighborEvaluator) close() {
 	e.known.Close()
