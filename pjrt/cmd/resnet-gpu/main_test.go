@@ -17,6 +17,7 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/philox"
+	"github.com/resnet-go/resnet/internal/scenes"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -333,18 +334,29 @@ func TestRefusals(t *testing.T) {
 		{"only GPUs take a share", []string{"predict", "--device", "cpu", "--plugin", "x.so", "--device-memory", "0.5", "x.png"}},
 		{"x.so", []string{"predict", "--device", "cpu", "--plugin", "x.so", "x.png"}},
 		{"--profile", []string{"bench", "--profile", "--device", "cpu"}},
+		{"resnet detect computes on the processor alone: leave out --device", []string{"detect", "--device", "cpu", "x.png"}},
 	} {
 		if _, got := command(t, none, true, c.args...); !strings.Contains(got, c.want) {
 			t.Errorf("%v: %q does not contain %q", c.args, got, c.want)
 		}
 	}
 	needsPlugin(t)
+	boxes := filepath.Join(t.TempDir(), "scenes")
+	clothes, err := scenes.Clothes("Bag", "Trouser")
+	if err == nil {
+		err = scenes.Write(boxes, scenes.Options{Train: 2, Val: 1, MinSide: 64, MaxSide: 64, MaxObjects: 1, Objects: clothes})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		want string
 		args []string
 	}{
 		{"no device 7", []string{"predict", "--device", "cpu:7", "x.png"}},
 		{"bf16=emulate", []string{"predict", "--device", "cpu", "--bf16=emulate", "x.png"}},
+		{"has no form in StableHLO: devices compute whole networks alone, and this program's own kernels compute this one: leave out --device cpu",
+			[]string{"train", "--device", "cpu", "--recipe", "detect", "--model", "retinanet_resnet8-cifar_fpn", "--size", "64", "--batch", "2", "--no-check", "--data", "coco:" + boxes, "--out", filepath.Join(t.TempDir(), "out")}},
 	} {
 		if _, got := command(t, nil, true, c.args...); !strings.Contains(got, c.want) {
 			t.Errorf("%v: %q does not contain %q", c.args, got, c.want)
