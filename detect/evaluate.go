@@ -33,6 +33,18 @@ type Evaluation struct {
 type EvaluateOptions struct {
 	SkipBad  bool        // leave out pictures that cannot be decoded
 	Progress func(n int) // called as pictures are done; may be nil
+	// Part is which pictures this process evaluates, where several share an evaluation,
+	// counted as batches of one. Gather then gives each of them what all have found, by
+	// process. nil for one process.
+	Part   data.Part
+	Gather func(own []Found) ([][]Found, error)
+}
+
+// Found is what a detector has found in a picture. It is plain data, to be sent.
+type Found struct {
+	Index      int  // of the picture in the dataset
+	Bad        bool // it could not be decoded
+	Detections []metrics.Detection
 }
 
 // Evaluate measures the detector on a dataset as COCO does, see
@@ -56,37 +68,33 @@ func (d *Detector) Evaluate(ctx context.Context, ds *detection.Dataset, classes 
 		}
 		return nil, fmt.Errorf("detect: the detector knows none of the classes %q: their names must be those of its own, such as %q", ds.Classes(), names[:min(len(names), 5)])
 	}
-	var good []int
-	var img imaging.Image
-	withMasks := ds.HasMasks()
-	for i := range ds.Len() {
-		if err := ctx.Err(); err != nil {
+	if err := opt.Part.Valid(); err != nil {
+		return nil, err
+	}
+	own, err := d.find(ctx, ds, category, opt)
+	if err != nil {
+		return nil, err
+	}
+	if opt.Gather != nil {
+		all, err := opt.Gather(own)
+		if err != nil {
 			return nil, err
 		}
-		if err := ds.Decode(i, &img); err != nil {
-			if opt.SkipBad {
-				e.Skipped++
-				continue
-			}
-			return nil, &data.SampleError{Index: i, Name: ds.Name(i), Err: err}
+		own = slices.Concat(all...)
+		slices.SortFunc(own, func(a, b Found) int { return a.Index - b.Index })
+	}
+	var good []int
+	withMasks := ds.HasMasks()
+	for _, f := range own {
+		if f.Bad {
+			e.Skipped++
+			continue
 		}
-		found, err := d.Detect(ctx, &img)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", ds.Name(i), err)
+		good = append(good, f.Index)
+		for _, o := range f.Detections {
+			withMasks = withMasks && o.Mask != nil
 		}
-		for _, o := range found {
-			if id, ok := category[o.Class]; ok {
-				e.Found = append(e.Found, metrics.Detection{
-					Image: ds.Pictures[i].ID, Category: id, Score: float64(o.Score), Mask: o.Mask,
-					Box: [4]float64{float64(o.Box.X1), float64(o.Box.Y1), float64(o.Box.W()), float64(o.Box.H())},
-				})
-				withMasks = withMasks && o.Mask != nil
-			}
-		}
-		good = append(good, i)
-		if opt.Progress != nil {
-			opt.Progress(1)
-		}
+		e.Found = append(e.Found, f.Detections...)
 	}
 	if len(good) == 0 {
 		return nil, errors.New("detect: no picture could be decoded")
@@ -121,4 +129,44 @@ func (d *Detector) Evaluate(ctx context.Context, ds *detection.Dataset, classes 
 		e.Categories = append(e.Categories, names[c.Category])
 	}
 	return e, nil
+}
+
+// find returns what the detector finds in the pictures of opt.Part, in the order of the
+// dataset. category has the categories of the detector's classes.
+func (d *Detector) find(ctx context.Context, ds *detection.Dataset, category map[int]int64, opt EvaluateOptions) ([]Found, error) {
+	var all []Found
+	var img imaging.Image
+	for i := range ds.Len() {
+		if !opt.Part.Has(i) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := ds.Decode(i, &img); err != nil {
+			if opt.SkipBad {
+				all = append(all, Found{Index: i, Bad: true})
+				continue
+			}
+			return nil, &data.SampleError{Index: i, Name: ds.Name(i), Err: err}
+		}
+		objects, err := d.Detect(ctx, &img)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", ds.Name(i), err)
+		}
+		f := Found{Index: i}
+		for _, o := range objects {
+			if id, ok := category[o.Class]; ok {
+				f.Detections = append(f.Detections, metrics.Detection{
+					Image: ds.Pictures[i].ID, Category: id, Score: float64(o.Score), Mask: o.Mask,
+					Box: [4]float64{float64(o.Box.X1), float64(o.Box.Y1), float64(o.Box.W()), float64(o.Box.H())},
+				})
+			}
+		}
+		all = append(all, f)
+		if opt.Progress != nil {
+			opt.Progress(1)
+		}
+	}
+	return all, nil
 }

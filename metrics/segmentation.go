@@ -38,14 +38,14 @@ type ClassIoU struct {
 // PixelConfusion counts pixels by their true and their found class, over any number
 // of pictures.
 type PixelConfusion struct {
-	classes int
-	counts  []int64 // [true found]
-	ignored int64
+	Classes int
+	Counts  []int64 // [true found]
+	Ignored int64   // pixels that do not count
 }
 
 // NewPixelConfusion returns counts of zero.
 func NewPixelConfusion(classes int) *PixelConfusion {
-	return &PixelConfusion{classes: classes, counts: make([]int64, classes*classes)}
+	return &PixelConfusion{Classes: classes, Counts: make([]int64, classes*classes)}
 }
 
 // Add counts the pixels of a picture. A true class that is none of the classes does
@@ -55,12 +55,23 @@ func (c *PixelConfusion) Add(truth, found []uint8) {
 		panic(fmt.Sprintf("metrics: %d true classes of pixels and %d found ones", len(truth), len(found)))
 	}
 	for i, t := range truth {
-		if int(t) >= c.classes {
-			c.ignored++
+		if int(t) >= c.Classes {
+			c.Ignored++
 			continue
 		}
-		c.counts[int(t)*c.classes+int(found[i])]++
+		c.Counts[int(t)*c.Classes+int(found[i])]++
 	}
+}
+
+// Plus adds the counts of other pictures. It panics if they have other classes.
+func (c *PixelConfusion) Plus(o *PixelConfusion) {
+	if o.Classes != c.Classes {
+		panic(fmt.Sprintf("metrics: counts of %d classes are added to those of %d", o.Classes, c.Classes))
+	}
+	for i, n := range o.Counts {
+		c.Counts[i] += n
+	}
+	c.Ignored += o.Ignored
 }
 
 // Report returns the figures, as torchvision's reference evaluation computes them
@@ -68,15 +79,15 @@ func (c *PixelConfusion) Add(truth, found []uint8) {
 // minus diagonal. Classes that occur neither in the masks nor in the answers, which
 // are NaN there, are left out of the mean, and nil here.
 func (c *PixelConfusion) Report(classes []string) (*SegmentationReport, error) {
-	if len(classes) != c.classes {
-		return nil, fmt.Errorf("metrics: there are names for %d classes, must be %d", len(classes), c.classes)
+	if len(classes) != c.Classes {
+		return nil, fmt.Errorf("metrics: there are names for %d classes, must be %d", len(classes), c.Classes)
 	}
-	r := &SegmentationReport{Classes: classes, Ignored: c.ignored}
-	n := c.classes
+	r := &SegmentationReport{Classes: classes, Ignored: c.Ignored}
+	n := c.Classes
 	rows, columns := make([]int64, n), make([]int64, n)
 	right := int64(0)
 	for i := range n {
-		row := c.counts[i*n : (i+1)*n : (i+1)*n]
+		row := c.Counts[i*n : (i+1)*n : (i+1)*n]
 		r.Confusion = append(r.Confusion, row)
 		for j, k := range row {
 			rows[i] += k

@@ -5,11 +5,10 @@
 package mpi
 
 import (
-	"errors"
 	"fmt"
-	"math"
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -93,34 +92,45 @@ func (w *World) Size() int { return w.size }
 // Library returns the path of the MPI library.
 func (w *World) Library() string { return w.library.path }
 
-// Share gives each rank the messages of all, by rank. Together they may have 2 GiB.
+// Share gives each rank the messages of all, by rank. Messages may be of any length.
 func (w *World) Share(own []byte) (all [][]byte, err error) {
 	w.do(func() { all, err = w.share(own) })
 	w.failed = w.failed || err != nil
 	return all, err
 }
 
+// atOnce is the most bytes that all ranks together send in one call, whose lengths are 32
+// bits wide. A variable for tests.
+var atOnce = 1 << 30
+
 func (w *World) share(own []byte) ([][]byte, error) {
 	l := w.library
-	length := []int32{int32(min(len(own), math.MaxInt32))}
-	lengths, starts := make([]int32, w.size), make([]int32, w.size)
-	if err := l.check("MPI_Allgather", l.allgather(pointer(length), 4, l.bytes, pointer(lengths), 4, l.bytes, l.world)); err != nil {
-		return nil, err
-	}
-	total := int64(0)
-	for r, n := range lengths {
-		starts[r] = int32(total)
-		if total += int64(n); total > math.MaxInt32 {
-			return nil, errors.New("mpi: the messages of the ranks exceed 2 GiB")
-		}
-	}
-	text := make([]byte, total)
-	if err := l.check("MPI_Allgatherv", l.allgatherv(pointer(own), length[0], l.bytes, pointer(text), &lengths[0], &starts[0], l.bytes, l.world)); err != nil {
+	length, lengths := []int64{int64(len(own))}, make([]int64, w.size)
+	if err := l.check("MPI_Allgather", l.allgather(pointer(length), 8, l.bytes, pointer(lengths), 8, l.bytes, l.world)); err != nil {
 		return nil, err
 	}
 	all := make([][]byte, w.size)
-	for r, n := range lengths {
-		all[r] = text[starts[r]:][:n:n]
+	counts, starts := make([]int32, w.size), make([]int32, w.size)
+	each, longest := int64(atOnce/w.size), slices.Max(lengths)
+	for from := int64(0); from < longest; from += each {
+		total := 0
+		for r, n := range lengths {
+			counts[r], starts[r] = int32(max(0, min(each, n-from))), int32(total)
+			total += int(counts[r])
+		}
+		text := make([]byte, total)
+		send := own[min(from, length[0]):]
+		if err := l.check("MPI_Allgatherv", l.allgatherv(pointer(send), counts[w.rank], l.bytes, pointer(text), &counts[0], &starts[0], l.bytes, l.world)); err != nil {
+			return nil, err
+		}
+		for r, n := range counts {
+			part := text[starts[r]:][:n:n]
+			if from == 0 {
+				all[r] = part
+			} else {
+				all[r] = append(all[r], part...)
+			}
+		}
 	}
 	return all, nil
 }

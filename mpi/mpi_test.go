@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/resnet-go/resnet/internal/cli"
+	"github.com/resnet-go/resnet/internal/scenes"
 	"github.com/resnet-go/resnet/mpi"
 )
 
@@ -65,6 +66,9 @@ func exchange() int {
 	}
 	n, me := w.Size(), w.Rank()
 	for round := range 20 {
+		if round == 15 { // and now in several calls
+			*mpi.AtOnce = 10_000
+		}
 		all, err := w.Share(bytes.Repeat([]byte{byte(me)}, me*round*1000))
 		for r := range all {
 			if !bytes.Equal(all[r], bytes.Repeat([]byte{byte(r)}, r*round*1000)) {
@@ -226,6 +230,40 @@ func TestTrain(t *testing.T) {
 			t.Error("a run that was killed and resumed has other files")
 		}
 	})
+}
+
+// Ranks train and evaluate networks of other tasks to the bits of one process: what they
+// have found is sent as features, detections and counts of pixels.
+func TestTasks(t *testing.T) {
+	exe, data := self(t), filepath.Join(t.TempDir(), "scenes")
+	clothes, err := scenes.Clothes("Bag", "Trouser")
+	if err == nil {
+		err = scenes.Write(data, scenes.Options{Train: 8, Val: 5, MinSide: 48, MaxSide: 64, MaxObjects: 2, Objects: clothes})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, args := range map[string][]string{
+		"features": {"--recipe", "simsiam", "--model", "resnet8-cifar", "--set", "iterations=2", "--batch", "256"},
+		"boxes":    {"--recipe", "detect", "--model", "fasterrcnn_resnet8-cifar_fpn", "--data", "coco:" + data, "--set", "epochs=1", "--set", "detect.channels=16", "--size", "48", "--batch", "4"},
+		"pixels":   {"--recipe", "segment", "--model", "unet_resnet8-cifar", "--data", "voc:" + data, "--set", "epochs=1", "--size", "48", "--batch", "4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "features" && os.Getenv("RESNET_NIGHTLY") == "" {
+				t.Skip("the linear probe takes a minute: set RESNET_NIGHTLY=1")
+			}
+			args = append([]string{exe, "train", "--shards", "4", "--threads", "1", "--no-check", "--quiet", "--out", "run"}, args...)
+			one := t.TempDir()
+			run(t, command(t, one, "plain", args...))
+			launchers(t, func(t *testing.T, mpiexec string) {
+				dir := t.TempDir()
+				run(t, command(t, dir, "ranks", append([]string{mpiexec, "-n", "4"}, args...)...))
+				if !bytes.Equal(files(t, dir), files(t, one)) {
+					t.Error("4 ranks have other files than one process")
+				}
+			})
+		})
+	}
 }
 
 // Batch norms that two ranks synchronize train as one process does on whole batches.

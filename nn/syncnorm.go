@@ -2,13 +2,27 @@ package nn
 
 import "github.com/resnet-go/resnet/graph"
 
-// Synchronized is how batch norms get the statistics of a batch whose equal parts are
-// computed by several processes (PyTorch's SyncBatchNorm).
+// Synchronized is how a network gets what it needs of a batch whose equal parts are
+// computed by several processes: the statistics of batch norms (PyTorch's SyncBatchNorm),
+// and the rows that a loss compares. The loss of the batch is the mean of the parts'.
 type Synchronized struct {
 	// Mean is an operator of a vector that gives the mean of the vectors of all parts. Its
 	// gradient is the mean of their gradients.
-	Mean  graph.Op
+	Mean graph.Op
+	// Rows is an operator of a matrix [N D] that gives the rows of all parts, one part
+	// after the other [Parts*N D]. Its gradient is the sum of their gradients, as far as
+	// they are of this part's rows.
+	Rows  graph.Op
 	Parts int
+}
+
+// AllRows returns x [N D] with the rows of all parts of the batch in their order, where
+// several processes compute it (see [Synchronized]); else x.
+func (c *Context) AllRows(x *graph.Value) *graph.Value {
+	if c.synchronized == nil {
+		return x
+	}
+	return c.Op1(c.synchronized.Rows, x)
 }
 
 // acrossParts is the training form of Forward with statistics of all parts of the batch:

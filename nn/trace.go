@@ -30,7 +30,8 @@ type TraceOptions struct {
 	// the running statistics, and dropout.
 	Training bool
 	// Synchronized makes batch norms, in training, normalize by the statistics of all
-	// parts of a batch that several processes compute; nil by those of this one.
+	// parts of a batch that several processes compute, and [Context.AllRows] give the rows
+	// of all; nil by those of this one.
 	Synchronized *Synchronized
 	// Graph is the graph to add to; nil means a new one. A network that is traced into
 	// it twice shares its variables; another network must not have keys of the first,

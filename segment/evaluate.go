@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/resnet-go/resnet/data"
@@ -22,6 +23,26 @@ type EvaluateOptions struct {
 	SkipBad bool
 	// Progress is called with the number of pictures that are done; may be nil.
 	Progress func(pictures int)
+	// Part is which batches this process evaluates, of Batch pictures in a row, where
+	// several share an evaluation. Gather then gives each of them what all have found, by
+	// process; the results have the bits of one process's. nil for one process.
+	Part   data.Part
+	Gather func(own Found) ([]Found, error)
+}
+
+// Found is what one of the processes that share an evaluation has found. It is plain data,
+// to be sent.
+type Found struct {
+	Pixels            metrics.PixelConfusion
+	Losses            []BatchLoss
+	Pictures, Skipped int
+}
+
+// BatchLoss is the sum of the losses of the pixels of a batch that count, nats, and their
+// number.
+type BatchLoss struct {
+	Batch        int
+	Loss, Pixels float64
 }
 
 // maxBatchPixels limits the inputs of a batch.
@@ -44,30 +65,78 @@ func (n *Network) Evaluate(ctx context.Context, ds data.MaskDataset, opt Evaluat
 	if len(ds.Classes()) != n.classes {
 		return nil, errors.New("segment: the data have other classes than the network")
 	}
+	if err := opt.Part.Valid(); err != nil {
+		return nil, err
+	}
+	own, err := n.find(ctx, ds, opt)
+	if err != nil {
+		return nil, err
+	}
+	all := []Found{own}
+	if opt.Gather != nil {
+		if all, err = opt.Gather(own); err != nil {
+			return nil, err
+		}
+	}
 	e := &Evaluation{}
 	confusion := metrics.NewPixelConfusion(n.classes)
+	var losses []BatchLoss
+	for _, f := range all {
+		confusion.Plus(&f.Pixels)
+		losses = append(losses, f.Losses...)
+		e.Pictures, e.Skipped = e.Pictures+f.Pictures, e.Skipped+f.Skipped
+	}
+	if e.Pictures == 0 {
+		return nil, errors.New("segment: no picture could be evaluated: all are bad, or there are none")
+	}
+	slices.SortFunc(losses, func(a, b BatchLoss) int { return a.Batch - b.Batch })
 	var loss, pixels float64
+	for _, l := range losses {
+		loss, pixels = loss+l.Loss, pixels+l.Pixels
+	}
+	if e.SegmentationReport, err = confusion.Report(ds.Classes()); err != nil {
+		return nil, err
+	}
+	if pixels > 0 { // else no pixel counts
+		e.Loss = loss / pixels
+	}
+	return e, nil
+}
+
+// find evaluates the batches of opt.Part. What a batch gives depends on its pictures
+// alone, so that it is the same whichever process evaluates it.
+func (n *Network) find(ctx context.Context, ds data.MaskDataset, opt EvaluateOptions) (Found, error) {
 	batch := max(1, opt.Batch)
+	f := Found{Pixels: *metrics.NewPixelConfusion(n.classes)}
 	var group []labeled
 	flush := func() error {
+		sum := &f.Losses[len(f.Losses)-1]
 		for len(group) > 0 {
 			k := batch
 			for k > len(group) { // few sizes, so that few plans serve all
 				k /= 2
 			}
-			l, p, err := n.score(ctx, group[:k], confusion)
+			l, p, err := n.score(ctx, group[:k], &f.Pixels)
 			if err != nil {
 				return err
 			}
-			loss, pixels, group = loss+l, pixels+p, group[k:]
-			e.Pictures += k
+			sum.Loss, sum.Pixels, group = sum.Loss+l, sum.Pixels+p, group[k:]
+			f.Pictures += k
 			if opt.Progress != nil {
 				opt.Progress(k)
 			}
 		}
 		return nil
 	}
-	err := n.decodeAll(ctx, ds, batch, func(s labeled) error {
+	err := n.decodeAll(ctx, ds, batch, opt.Part, func(s labeled) error {
+		if at := s.index / batch; len(f.Losses) == 0 || f.Losses[len(f.Losses)-1].Batch != at {
+			if len(group) > 0 {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+			f.Losses = append(f.Losses, BatchLoss{Batch: at})
+		}
 		var input data.Preprocess
 		if s.err == nil {
 			var err error
@@ -77,7 +146,7 @@ func (n *Network) Evaluate(ctx context.Context, ds data.MaskDataset, opt Evaluat
 		}
 		switch {
 		case s.err != nil && opt.SkipBad:
-			e.Skipped++
+			f.Skipped++
 			return nil
 		case s.err != nil:
 			return s.err
@@ -93,22 +162,10 @@ func (n *Network) Evaluate(ctx context.Context, ds data.MaskDataset, opt Evaluat
 		}
 		return nil
 	})
-	if err == nil {
+	if err == nil && len(group) > 0 {
 		err = flush()
 	}
-	if err != nil {
-		return nil, err
-	}
-	if e.Pictures == 0 {
-		return nil, errors.New("segment: no picture could be evaluated: all are bad, or there are none")
-	}
-	if e.SegmentationReport, err = confusion.Report(ds.Classes()); err != nil {
-		return nil, err
-	}
-	if pixels > 0 { // else no pixel counts
-		e.Loss = loss / pixels
-	}
-	return e, nil
+	return f, err
 }
 
 // score counts the pixels of pictures of one size; it returns the sum of the losses
@@ -180,9 +237,9 @@ type labeled struct {
 	err     error
 }
 
-// decodeAll calls f with every sample in order; the next ones are decoded
-// meanwhile.
-func (n *Network) decodeAll(ctx context.Context, ds data.MaskDataset, batch int, f func(labeled) error) error {
+// decodeAll calls f with every sample of a part of the batches in order; the next ones are
+// decoded meanwhile.
+func (n *Network) decodeAll(ctx context.Context, ds data.MaskDataset, batch int, part data.Part, f func(labeled) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	workers := n.threads
 	if workers <= 0 {
@@ -194,9 +251,13 @@ func (n *Network) decodeAll(ctx context.Context, ds data.MaskDataset, batch int,
 	defer cancel()
 	producer.Go(func() {
 		defer close(chunks)
-		batch = min(batch, 16) // pictures that wait need memory, too
-		for from := 0; from < ds.Len(); from += batch {
-			chunk := make([]labeled, min(batch, ds.Len()-from))
+		const most = 16 // pictures that wait need memory, too
+		for from, to := 0, 0; from < ds.Len(); from = to {
+			to = min(from+most, (from/batch+1)*batch, ds.Len()) // within a batch
+			if !part.Has(from / batch) {
+				continue
+			}
+			chunk := make([]labeled, to-from)
 			var wg sync.WaitGroup
 			for worker := range min(workers, len(chunk)) {
 				wg.Go(func() {

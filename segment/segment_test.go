@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -143,15 +144,53 @@ func TestEvaluateSkips(t *testing.T) {
 	}
 }
 
+// TestEvaluateShared: processes that share an evaluation of pictures of several sizes, one
+// of which cannot be decoded, find what one process does, to the bits.
+func TestEvaluateShared(t *testing.T) {
+	ds := broken{data.Masks(scenesOf(t, 23, 1, 56).Train), 6}
+	n := network(t, 3, 0)
+	opt := segment.EvaluateOptions{Batch: 4, SkipBad: true}
+	want, err := n.Evaluate(t.Context(), ds, opt)
+	if err != nil || want.Pictures != 22 || want.Skipped != 1 || want.Loss == 0 {
+		t.Fatalf("%+v, %v", want, err)
+	}
+	for _, of := range []int{2, 4, 9} {
+		var all []segment.Found
+		for r := range of {
+			part := opt
+			part.Part = data.Part{Of: of, From: r, To: r + 1}
+			part.Gather = func(own segment.Found) ([]segment.Found, error) {
+				all = append(all, own)
+				return all, nil
+			}
+			got, err := n.Evaluate(t.Context(), ds, part)
+			if r == of-1 && (err != nil || !reflect.DeepEqual(got, want)) {
+				t.Errorf("%d processes: %+v, %v; want %+v", of, got, err, want)
+			}
+			all = slices.Clone(all)
+		}
+	}
+	opt.Part = data.Part{Of: 2, From: 2, To: 3}
+	if _, err := n.Evaluate(t.Context(), ds, opt); err == nil {
+		t.Error("a part that is none is no error")
+	}
+}
+
 // sceneSplits returns scenes of 48 x 48 pixels with bags and trousers, and their masks.
 func sceneSplits(t *testing.T, train, val int) *data.Splits {
+	t.Helper()
+	return scenesOf(t, train, val, 48)
+}
+
+// scenesOf is sceneSplits with sides of 48 to a maximum.
+func scenesOf(t *testing.T, train, val, side int) *data.Splits {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "scenes")
 	clothes, err := scenes.Clothes("Bag", "Trouser")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := scenes.Write(dir, scenes.Options{Train: train, Val: val, MinSide: 48, MaxSide: 48, MaxObjects: 1, Seed: 2, Objects: clothes}); err != nil {
+	if err := scenes.Write(dir, scenes.Options{Train: train, Val: val, MinSide: 48, MaxSide: side, MaxObjects: 1, Seed: 2, Objects: clothes}); err != nil {
 		t.Fatal(err)
 	}
 	s, err := segmentation.Open(t.Context(), "voc:"+dir, data.Options{})

@@ -40,7 +40,7 @@ func variance(c *nn.Context, x *graph.Value) *graph.Value {
 
 // gauge adds the outputs that show whether projections z [N D] collapse.
 func gauge(c *nn.Context, z *graph.Value) {
-	z = centered(c, normalize(c, detach(c, z)))
+	z = centered(c, normalize(c, c.AllRows(detach(c, z))))
 	v := variance(c, z)
 	c.Output(SpreadOutput, c.Affine(mean(c, c.Sqrt(v)), float32(math.Sqrt(float64(z.Shape[1]))), 0))
 	// tr(C²) is the sum of the squares of the products of all rows, of which there are
@@ -79,9 +79,16 @@ func (n *Network) byol(c *nn.Context, views, z [2]*graph.Value) *graph.Value {
 	return c.Affine(c.Add(cosine(c, p[0], t[1]), cosine(c, p[1], t[0])), -2, 4)
 }
 
+// allRows gives both views the rows of all processes that share the batch, which the loss
+// compares.
+func allRows(c *nn.Context, z [2]*graph.Value) [2]*graph.Value {
+	return [2]*graph.Value{c.AllRows(z[0]), c.AllRows(z[1])}
+}
+
 // simclr is the mean over all 2N views of the cross entropy of their similarities to the
 // other 2N-1, in which the other view of the picture is the right one.
 func (n *Network) simclr(c *nn.Context, z [2]*graph.Value) *graph.Value {
+	z = allRows(c, z)
 	all := normalize(c, c.Concat(0, z[0], z[1]))
 	rows := all.Shape[0]
 	self, other := tensor.New(rows, rows), tensor.NewInt64(rows)
@@ -96,7 +103,8 @@ func (n *Network) simclr(c *nn.Context, z [2]*graph.Value) *graph.Value {
 // barlow is Σ (1-C_ii)² + lambda Σ_{i≠j} C_ij² of the correlations C of the two views'
 // features, times the scale.
 func (n *Network) barlow(c *nn.Context, z [2]*graph.Value) *graph.Value {
-	a, b := c.Call(n.Norm, z[0]), c.Call(n.Norm, z[1])
+	z = allRows(c, [2]*graph.Value{c.Call(n.Norm, z[0]), c.Call(n.Norm, z[1])})
+	a, b := z[0], z[1]
 	share := 1 / float32(a.Shape[0])
 	correlations := c.Affine(c.Op1(graph.MatMul{TransA: true}, a, b), share, 0)
 	same := c.Affine(c.Sum(c.Mul(a, b), 0), share, 0) // the diagonal
@@ -108,6 +116,7 @@ func (n *Network) barlow(c *nn.Context, z [2]*graph.Value) *graph.Value {
 // vicreg is the weighted sum of the mean square distance of the views, of the shortfall
 // of each feature's deviation from 1, and of the squared covariances of features.
 func (n *Network) vicreg(c *nn.Context, z [2]*graph.Value) *graph.Value {
+	z = allRows(c, z)
 	rows, dim := float32(z[0].Shape[0]), float32(z[0].Shape[1])
 	loss := c.Affine(mean(c, c.Square(c.Sub(z[0], z[1]))), float32(n.pretext.Similarity), 0)
 	for _, x := range z {

@@ -167,15 +167,15 @@ type pictureEvaluator struct {
 	mirror  bool              // takes the mean of each picture and its mirror image
 }
 
-func newPictureEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, opt infer.Options) (evaluator, error) {
-	cfg.Last, cfg.Shuffle, cfg.Balanced, cfg.Augment = data.Pad, false, false, nil
+func newPictureEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, opt infer.Options, g group) (evaluator, error) {
+	cfg.Last, cfg.Shuffle, cfg.Balanced, cfg.Augment, cfg.Part = data.Pad, false, false, nil, g.part()
 	cfg.BatchSize = min(cfg.BatchSize, max(1, ds.Len()))
 	l, err := data.NewLoader(ds, cfg)
 	if err != nil {
 		return nil, err
 	}
 	return &pictureEvaluator{module: m, options: opt, loader: l, prep: cfg.Preprocess, batch: cfg.BatchSize,
-		classes: len(ds.Classes()), multi: ds.MultiLabel(), labels: ds.Labels}, nil
+		classes: len(ds.Classes()), multi: ds.MultiLabel(), labels: ds.Labels, group: g}, nil
 }
 
 func (e *pictureEvaluator) prepare(ctx context.Context) { e.loader.Prepare(ctx, 0, 0) }
@@ -184,8 +184,7 @@ func (e *pictureEvaluator) close()                      { e.loader.Close() }
 
 // idle is the number of batches but those that are made ahead.
 func (e *pictureEvaluator) idle() int {
-	n := e.group.size()
-	steps := (e.loader.Steps() + n - 1 - e.group.rank()) / n
+	steps := e.group.turns(e.loader.Steps())
 	return steps - min(e.loader.Prefetch(), steps-1)
 }
 
@@ -208,6 +207,7 @@ func (e *pictureEvaluator) run(ctx context.Context, vars *engine.Vars, each func
 		return slices.ContainsFunc(plan.Inputs(), func(p engine.Port) bool { return p.Name == name })
 	}
 	var parts []evaluated
+	each = e.group.progress(each)
 	for b, err := range e.loader.Epoch(ctx, 0, 0) {
 		if err != nil {
 			return Metrics{}, err
@@ -242,7 +242,7 @@ func (e *pictureEvaluator) run(ctx context.Context, vars *engine.Vars, each func
 		}
 		parts = append(parts, p)
 		if each != nil {
-			each(b.Real * e.group.size()) // the other ranks are about as far
+			each(b.Real)
 		}
 	}
 	return e.merge(parts)
@@ -260,12 +260,10 @@ type evaluated struct {
 // merge returns the metrics of all batches, those of the other ranks too, which are
 // added up in the dataset's order.
 func (e *pictureEvaluator) merge(own []evaluated) (Metrics, error) {
-	ranks, err := together(e.group, own, nil)
+	parts, err := inOrder(e.group, own, func(p evaluated) int { return p.Step })
 	if err != nil {
 		return Metrics{}, err
 	}
-	parts := slices.Concat(ranks...)
-	slices.SortFunc(parts, func(a, b evaluated) int { return a.Step - b.Step })
 	var t tally
 	var all []float32
 	var truth [][]int

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/tensor"
@@ -70,6 +71,18 @@ func (g group) size() int {
 // part returns which batches of an evaluation this rank makes.
 func (g group) part() data.Part { return data.Part{Of: g.size(), From: g.rank(), To: g.rank() + 1} }
 
+// turns returns how many of the steps of an evaluation are this rank's.
+func (g group) turns(steps int) int { return (steps + g.size() - 1 - g.rank()) / g.size() }
+
+// progress returns what counts the samples of all ranks by those of this one: the others
+// are about as far.
+func (g group) progress(each func(samples int)) func(int) {
+	if each == nil {
+		return nil
+	}
+	return func(samples int) { each(samples * g.size()) }
+}
+
 // alone reports whether there is no other rank.
 func (g group) alone() bool { return g.size() == 1 }
 
@@ -127,6 +140,18 @@ func together[T any](g group, own T, err error) ([]T, error) {
 		return nil, &agreed{err}
 	}
 	return values, nil
+}
+
+// inOrder gives each rank what all have found in the steps of an evaluation, in the order
+// of the steps: as if one rank had made them all.
+func inOrder[T any](g group, own []T, step func(T) int) ([]T, error) {
+	ranks, err := together(g, own, nil)
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Concat(ranks...)
+	slices.SortStableFunc(all, func(a, b T) int { return step(a) - step(b) })
+	return all, nil
 }
 
 // agreed is an error that the other ranks know, or cannot be told any more.

@@ -474,8 +474,8 @@ func TestRanksOfOtherTasks(t *testing.T) {
 				if err != nil {
 					t.Fatalf("rank %d: %v", r, err)
 				}
-				if !reflect.DeepEqual(got[r].Last, want.Last) {
-					t.Errorf("rank %d: %+v, want %+v", r, got[r].Last, want.Last)
+				if !reflect.DeepEqual(got[r].Last, want.Last) || !reflect.DeepEqual(got[r].LinearProbe, want.LinearProbe) {
+					t.Errorf("rank %d: %+v, want %+v", r, got[r], want)
 				}
 			}
 			sameFiles(t, one, out, LastFile, BestFile)

@@ -330,7 +330,7 @@ func (t *Trainer) Evaluate(ctx context.Context, ds data.Dataset) (Metrics, error
 	if t.prep.Width == 0 {
 		return Metrics{}, errors.New("train: Evaluate before Fit: it is not known how pictures become inputs")
 	}
-	e, err := newEvaluator(t.module, ds, data.LoaderConfig{BatchSize: 64, Preprocess: t.prep}, infer.Options{})
+	e, err := newEvaluator(t.module, ds, data.LoaderConfig{BatchSize: 64, Preprocess: t.prep}, infer.Options{}, group{})
 	if err != nil {
 		return Metrics{}, err
 	}

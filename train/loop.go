@@ -181,7 +181,7 @@ func (s *session) load(opt *StepOptions) error {
 		ec.BatchSize = rec.BatchSize
 	}
 	if net := withoutLabels(s.module); net != nil {
-		e, err := newNeighborEvaluator(net.Model, sp, ec, s.compute(engine.BF16Off))
+		e, err := newNeighborEvaluator(net.Model, sp, ec, s.compute(engine.BF16Off), s.group)
 		if err != nil {
 			return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
 		}
@@ -190,14 +190,11 @@ func (s *session) load(opt *StepOptions) error {
 		}
 		return nil
 	}
-	if data.Masks(ev) == nil { // which each rank evaluates itself
-		ec.Part = s.group.part()
-	}
-	if s.eval, err = newEvaluator(s.module, ev, ec, s.compute(engine.BF16Off)); err != nil {
+	if s.eval, err = newEvaluator(s.module, ev, ec, s.compute(engine.BF16Off), s.group); err != nil {
 		return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
 	}
 	if e, ok := s.eval.(*pictureEvaluator); ok {
-		e.group, e.mirror = s.group, rec.EvalMirror
+		e.mirror = rec.EvalMirror
 	}
 	return nil
 }

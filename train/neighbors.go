@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/resnet-go/resnet/data"
@@ -23,6 +24,7 @@ type neighborEvaluator struct {
 	known    *data.Loader
 	queries  *data.Loader
 	classes  int
+	group    group  // each rank computes the features of some of the batches
 	sizes    [2]int // pictures of known and queries
 	// seen are the features of the last evaluation, of known and queries, until training
 	// goes on.
@@ -51,12 +53,12 @@ func judges(sp *data.Splits) bool { return !sp.MultiLabel() && len(sp.Classes())
 
 // newNeighborEvaluator returns nil for data whose labels are none, or several for a
 // picture.
-func newNeighborEvaluator(backbone *models.Model, sp *data.Splits, cfg data.LoaderConfig, opt infer.Options) (*neighborEvaluator, error) {
+func newNeighborEvaluator(backbone *models.Model, sp *data.Splits, cfg data.LoaderConfig, opt infer.Options, g group) (*neighborEvaluator, error) {
 	ev := sp.Eval()
 	if ev == nil || ev.Len() == 0 || !judges(sp) {
 		return nil, nil
 	}
-	cfg.Last = data.Keep
+	cfg.Last, cfg.Part = data.Pad, g.part()
 	known := sp.Train
 	if step := (known.Len() + maxKnown - 1) / maxKnown; step > 1 {
 		var every []int
@@ -65,14 +67,13 @@ func newNeighborEvaluator(backbone *models.Model, sp *data.Splits, cfg data.Load
 		}
 		known = data.Subset(known, every)
 	}
-	e := &neighborEvaluator{backbone: backbone, options: opt, classes: len(sp.Classes()), sizes: [2]int{known.Len(), ev.Len()}}
+	e := &neighborEvaluator{backbone: backbone, options: opt, classes: len(sp.Classes()), sizes: [2]int{known.Len(), ev.Len()}, group: g}
 	for _, part := range []struct {
 		ds data.Dataset
 		l  **data.Loader
 	}{{known, &e.known}, {ev, &e.queries}} {
 		c := cfg
 		c.BatchSize = min(c.BatchSize, part.ds.Len())
-		c.Last = data.Pad
 		var err error
 		if *part.l, err = data.NewLoader(part.ds, c); err != nil {
 			return nil, err
@@ -81,11 +82,18 @@ func newNeighborEvaluator(backbone *models.Model, sp *data.Splits, cfg data.Load
 	return e, nil
 }
 
-// features returns the features of a part with its labels.
+// featured is what one batch gives.
+type featured struct {
+	Step   int
+	Rows   []float32 // [pictures features]
+	Labels []int64
+}
+
+// features returns the features of a part with its labels, as all ranks have computed
+// them, in the order of the data.
 func (e *neighborEvaluator) features(ctx context.Context, r *infer.Runner, l *data.Loader, each func(samples int)) (features.Set, error) {
 	s := features.Set{Classes: e.classes}
-	var rows []float32
-	d := 0
+	var own []featured
 	for b, err := range l.Epoch(ctx, 0, 0) {
 		if err != nil {
 			return s, err
@@ -99,20 +107,26 @@ func (e *neighborEvaluator) features(ctx context.Context, r *infer.Runner, l *da
 			return s, err
 		}
 		f := out[infer.Output]
-		d = f.Shape()[1]
-		rows = append(rows, f.Float32s()[:b.Real*d]...)
-		for _, c := range b.Labels[:b.Real] {
-			s.Labels = append(s.Labels, int(c))
-		}
+		own = append(own, featured{b.Step, slices.Clone(f.Float32s()[:b.Real*f.Shape()[1]]), slices.Clone(b.Labels[:b.Real])})
 		if each != nil {
 			each(b.Real)
+		}
+	}
+	all, err := inOrder(e.group, own, func(f featured) int { return f.Step })
+	if err != nil {
+		return s, err
+	}
+	var rows []float32
+	for _, f := range all {
+		rows = append(rows, f.Rows...)
+		for _, c := range f.Labels {
+			s.Labels = append(s.Labels, int(c))
 		}
 	}
 	if len(s.Labels) == 0 {
 		return s, fmt.Errorf("no sample could be evaluated: all pictures are bad")
 	}
-	var err error
-	s.X, err = tensor.FromFloat32(rows, len(s.Labels), d)
+	s.X, err = tensor.FromFloat32(rows, len(s.Labels), len(rows)/len(s.Labels))
 	return s, err
 }
 
@@ -129,7 +143,7 @@ func (e *neighborEvaluator) both(ctx context.Context, vars *engine.Vars, each fu
 	if known, err = e.features(ctx, r, e.known, nil); err != nil {
 		return known, queries, err
 	}
-	if queries, err = e.features(ctx, r, e.queries, each); err == nil {
+	if queries, err = e.features(ctx, r, e.queries, e.group.progress(each)); err == nil {
 		e.seen = &[2]features.Set{known, queries}
 	}
 	return known, queries, err
@@ -163,7 +177,7 @@ func (e *neighborEvaluator) probe(ctx context.Context, vars *engine.Vars) (float
 }
 
 func (e *neighborEvaluator) prepare(ctx context.Context) { e.known.Prepare(ctx, 0, 0) }
-func (e *neighborEvaluator) idle() int                   { return e.queries.Steps() }
+func (e *neighborEvaluator) idle() int                   { return e.group.turns(e.queries.Steps()) }
 func (e *neighborEvaluator) skipped() int                { return len(e.queries.Bad()) }
 func (e *neighborEvaluator) close() {
 	e.known.Close()

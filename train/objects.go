@@ -187,7 +187,7 @@ func (s *session) loadObjects(opt *StepOptions) error {
 		s.notes = append(s.notes, fmt.Sprintf("no picture of the validation part of %s has an object, so AP cannot be measured: there is no evaluation and no best epoch, and the model is the last one", sp.Spec))
 		return nil
 	}
-	if s.eval, err = newEvaluator(net, ev, data.LoaderConfig{SkipBad: s.skipBad}, s.compute(engine.BF16Off)); err != nil {
+	if s.eval, err = newEvaluator(net, ev, data.LoaderConfig{SkipBad: s.skipBad}, s.compute(engine.BF16Off), s.group); err != nil {
 		return fmt.Errorf("validation part of %s: %w", sp.Spec, err)
 	}
 	return nil
@@ -260,12 +260,13 @@ type objectEvaluator struct {
 	ds      *detection.Dataset
 	skipBad bool
 	options infer.Options
+	group   group // each rank evaluates some of the pictures
 	bad     int
 }
 
-func newObjectEvaluator(m nn.Module, ds *detection.Dataset, cfg data.LoaderConfig, opt infer.Options) *objectEvaluator {
+func newObjectEvaluator(m nn.Module, ds *detection.Dataset, cfg data.LoaderConfig, opt infer.Options, g group) *objectEvaluator {
 	opt.Plans = detect.Plans
-	return &objectEvaluator{net: m.(*models.Model), ds: ds, skipBad: cfg.SkipBad, options: opt}
+	return &objectEvaluator{net: m.(*models.Model), ds: ds, skipBad: cfg.SkipBad, options: opt, group: g}
 }
 
 // background is the name of class 0 of detectors, torchvision's.
@@ -283,11 +284,21 @@ func (e *objectEvaluator) run(ctx context.Context, vars *engine.Vars, each func(
 	if err != nil {
 		return Metrics{}, err
 	}
-	found, err := d.Evaluate(ctx, e.ds, detectorClasses(e.ds.Classes()), detect.EvaluateOptions{SkipBad: e.skipBad, Progress: each})
+	share := func(own []detect.Found) ([][]detect.Found, error) {
+		e.bad = 0
+		for _, f := range own {
+			if f.Bad {
+				e.bad++
+			}
+		}
+		return together(e.group, own, nil)
+	}
+	found, err := d.Evaluate(ctx, e.ds, detectorClasses(e.ds.Classes()), detect.EvaluateOptions{
+		SkipBad: e.skipBad, Progress: e.group.progress(each), Part: e.group.part(), Gather: share,
+	})
 	if err != nil {
 		return Metrics{}, err
 	}
-	e.bad = found.Skipped
 	m := Metrics{Samples: found.Pictures, Detection: &DetectionMetrics{Objects: found.Objects}}
 	boxes := found.Boxes.Stats()
 	m.Detection.Boxes = boxes[:]
@@ -300,6 +311,6 @@ func (e *objectEvaluator) run(ctx context.Context, vars *engine.Vars, each func(
 }
 
 func (e *objectEvaluator) prepare(context.Context) {}
-func (e *objectEvaluator) idle() int               { return e.ds.Len() }
+func (e *objectEvaluator) idle() int               { return e.group.turns(e.ds.Len()) }
 func (e *objectEvaluator) skipped() int            { return e.bad }
 func (e *objectEvaluator) close()                  {}

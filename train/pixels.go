@@ -117,15 +117,16 @@ type pixelEvaluator struct {
 	masks   data.MaskDataset
 	cfg     data.LoaderConfig
 	options infer.Options
+	group   group // each rank evaluates some of the batches
 	bad     int
 }
 
-func newPixelEvaluator(m nn.Module, masks data.MaskDataset, cfg data.LoaderConfig, opt infer.Options) (evaluator, error) {
+func newPixelEvaluator(m nn.Module, masks data.MaskDataset, cfg data.LoaderConfig, opt infer.Options, g group) (evaluator, error) {
 	if err := cfg.Preprocess.Valid(); err != nil {
 		return nil, err
 	}
 	opt.Plans = segment.Plans
-	return &pixelEvaluator{module: m, masks: masks, cfg: cfg, options: opt}, nil
+	return &pixelEvaluator{module: m, masks: masks, cfg: cfg, options: opt, group: g}, nil
 }
 
 func (e *pixelEvaluator) run(ctx context.Context, vars *engine.Vars, each func(samples int)) (Metrics, error) {
@@ -137,11 +138,16 @@ func (e *pixelEvaluator) run(ctx context.Context, vars *engine.Vars, each func(s
 	if err != nil {
 		return Metrics{}, err
 	}
-	found, err := net.Evaluate(ctx, e.masks, segment.EvaluateOptions{Batch: e.cfg.BatchSize, SkipBad: e.cfg.SkipBad, Progress: each})
+	share := func(own segment.Found) ([]segment.Found, error) {
+		e.bad = own.Skipped
+		return together(e.group, own, nil)
+	}
+	found, err := net.Evaluate(ctx, e.masks, segment.EvaluateOptions{
+		Batch: e.cfg.BatchSize, SkipBad: e.cfg.SkipBad, Progress: e.group.progress(each), Part: e.group.part(), Gather: share,
+	})
 	if err != nil {
 		return Metrics{}, err
 	}
-	e.bad = found.Skipped
 	return Metrics{Loss: found.Loss, MeanIoU: found.MeanIoU, PixelAccuracy: found.PixelAccuracy, Samples: found.Pictures}, nil
 }
 

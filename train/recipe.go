@@ -35,7 +35,8 @@ type Recipe struct {
 	Shards int `yaml:"shards,omitempty"`
 	// SyncBatchNorm makes batch norms normalize by the statistics of the whole batch
 	// although ranks compute its shards: each computes one, so the result depends on
-	// their number. See [Exchange].
+	// their number. Without labels, losses compare the pictures of the whole batch, too. See
+	// [Exchange].
 	SyncBatchNorm bool `yaml:"sync_batch_norm,omitempty"`
 	// Recompute keeps only the inputs and outputs of the network's blocks until the
 	// backward pass, and computes the rest again there: less memory, more time, the

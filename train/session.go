@@ -107,6 +107,9 @@ func (s *session) run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return r, err
 	}
+	if err := s.countSkipped(r); err != nil {
+		return r, err
+	}
 	if err := s.linearProbe(ctx, r); err != nil {
 		return r, err
 	}
@@ -401,6 +404,36 @@ func (s *session) result() *Result {
 		r.Skipped += s.eval.skipped()
 	}
 	return r
+}
+
+// countSkipped adds the pictures to a result that other ranks could not decode. Ranks may
+// have met the same ones in training; in evaluation each has its own.
+func (s *session) countSkipped(r *Result) error {
+	type skipped struct {
+		Train []int
+		Eval  int
+	}
+	var own skipped
+	for _, b := range s.train.Bad() {
+		own.Train = append(own.Train, b.Index)
+	}
+	if s.eval != nil {
+		own.Eval = s.eval.skipped()
+	}
+	all, err := together(s.group, own, nil)
+	if err != nil {
+		return err
+	}
+	r.Skipped = 0
+	seen := map[int]bool{}
+	for _, o := range all {
+		r.Skipped += o.Eval
+		for _, i := range o.Train {
+			seen[i] = true
+		}
+	}
+	r.Skipped += len(seen)
+	return nil
 }
 
 // remaining estimates the time to the end from the pace of this session.

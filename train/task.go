@@ -54,21 +54,21 @@ type evaluator interface {
 	prepare(ctx context.Context)
 	// idle returns the number of calls of each after which nothing is left to decode.
 	idle() int
-	// skipped returns the number of samples that could not be decoded.
+	// skipped returns the number of this rank's samples that could not be decoded.
 	skipped() int
 	// close discards what was prepared.
 	close()
 }
 
-// newEvaluator returns the evaluator for a dataset.
-func newEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, opt infer.Options) (evaluator, error) {
+// newEvaluator returns the evaluator for a dataset, which ranks share.
+func newEvaluator(m nn.Module, ds data.Dataset, cfg data.LoaderConfig, opt infer.Options, g group) (evaluator, error) {
 	if masks := data.Masks(ds); masks != nil {
-		return newPixelEvaluator(m, masks, cfg, opt)
+		return newPixelEvaluator(m, masks, cfg, opt, g)
 	}
 	if boxes := objectsOf(ds); boxes != nil && isDetector(m) {
-		return newObjectEvaluator(m, boxes, cfg, opt), nil
+		return newObjectEvaluator(m, boxes, cfg, opt, g), nil
 	}
-	return newPictureEvaluator(m, ds, cfg, opt)
+	return newPictureEvaluator(m, ds, cfg, opt, g)
 }
 
 // classification is the task of a class, or any number of labels, for each picture.

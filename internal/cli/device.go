@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -8,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resnet-go/resnet/engine"
+	"github.com/resnet-go/resnet/modelfile/stablehlo"
 )
 
 // DeviceOptions choose a device, as the flags do.
@@ -93,7 +96,16 @@ func (f *deviceFlags) open(a *app, exact bool) (*engine.Device, error) {
 	case !(f.memory >= 0 && f.memory <= 1):
 		return nil, usagef("--device-memory is %v, must be above 0 and at most 1", f.memory)
 	}
+	a.onDevice = f.name
 	return a.engines.Device(DeviceOptions{Kind: kind, Index: n, Plugin: f.plugin, Deterministic: f.deterministic, TF32: f.tf32, Memory: f.memory, Note: a.note})
+}
+
+// withoutDevice adds to the error for an operator that no device has what to do about it.
+func (a *app) withoutDevice(err error) error {
+	if none := (*stablehlo.Unsupported)(nil); a.onDevice != "" && errors.As(err, &none) {
+		return fmt.Errorf("%w: devices compute whole networks alone, and this program's own kernels compute this one: leave out --device %s", err, a.onDevice)
+	}
+	return err
 }
 
 // arguments returns the flags as a command line has them, for a process that measures.

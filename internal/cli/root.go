@@ -42,6 +42,7 @@ type app struct {
 
 	archives map[string]*data.Files // zips and tars among the pictures, open until the command ends
 	running  bool                   // the command line was parsed: later errors are not usage errors
+	onDevice string                 // --device, once it is open
 }
 
 // usageError is a mistake in the command line that only the command can detect.
@@ -82,6 +83,7 @@ func runOn(ctx context.Context, engines Engines, args []string, in io.Reader, ou
 	if err == nil {
 		return exitDone
 	}
+	err = a.withoutDevice(err)
 	if known := (knownError{}); errors.As(err, &known) {
 		errOut = io.Discard
 	}
@@ -310,6 +312,9 @@ func flagError(cmd *cobra.Command, err error) error {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 	if near, ok := suggest.Nearest(name, names); ok {
 		return usagef("unknown flag --%s; did you mean --%s?", name, near)
+	}
+	if name == "device" {
+		return usagef("%s computes on the processor alone: leave out --device, or use one of the commands that docs/gpu.md lists", cmd.CommandPath())
 	}
 	return usagef("unknown flag --%s; see %s --help", name, cmd.CommandPath())
 }

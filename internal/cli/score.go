@@ -24,8 +24,8 @@ import (
 
 // scoreHelp describes the flags of commands that score long lists of pictures.
 const scoreHelp = `--jsonl FILE (or - for stdin) is for millions of pictures. Each line of it is a path,
-or JSON: {"id": …, "path": …} or {"id": …, "base64": …}; a folder, zip or tar stands for
-all pictures in it. Each picture gives one line of JSON, in the order of the input, and
+or JSON: {"id": …, "path": …}, {"id": …, "base64": …}, or {"id": …, "bytes": N}, which N
+bytes of a picture follow; a folder, zip or tar stands for all pictures in it. Each picture gives one line of JSON, in the order of the input, and
 one that cannot be read gives a line with an error; the exit code is then 0.
 --resume OUT writes to a file instead of stdout, and goes on where an earlier run
 ended, whatever ended it. --shard I/N does every N-th line, beginning with line I from
@@ -41,7 +41,7 @@ type scoreFlags struct {
 
 func (f *scoreFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.StringVar(&f.list, "jsonl", "", "file of pictures, one a line (- for stdin): a path, or JSON with an id and a path or base64")
+	fs.StringVar(&f.list, "jsonl", "", "file of pictures, one a line (- for stdin): a path, or JSON with an id and a path, base64 or a number of bytes that follow")
 	fs.StringVar(&f.shard, "shard", "", "with --jsonl: the part of the lines to do, I/N, auto or auto/N")
 	fs.StringVar(&f.resume, "resume", "", "with --jsonl: file for the results; what it has already is not done again")
 	args := cmd.Args
@@ -279,7 +279,12 @@ func (s *scoring) pictures(in io.Reader) iter.Seq[resnet.Picture] {
 			}
 			mine := s.lines%s.share.n == s.share.i
 			s.lines++
-			if mine && (text != "" || tooLong) && !s.line(text, tooLong, yield) {
+			file, ended := following(lines, text, mine)
+			if ended != nil {
+				s.err = fmt.Errorf("line %d: %w", s.lines, ended)
+				return
+			}
+			if mine && (text != "" || tooLong) && !s.line(text, tooLong, file, yield) {
 				return
 			}
 			if err != nil {
@@ -294,10 +299,40 @@ type scoreLine struct {
 	ID     any     `json:"id"`
 	Path   string  `json:"path"`
 	Base64 *string `json:"base64"`
+	Bytes  *int64  `json:"bytes"` // that follow the line
 }
 
-// line gives the pictures of a line.
-func (s *scoring) line(text string, tooLong bool, yield func(resnet.Picture) bool) bool {
+// following reads the bytes that follow a line of the list, and one end of a line after
+// them. It returns nil for a line that none follow, and where they are not wanted or too
+// many.
+func following(in *bufio.Reader, text string, wanted bool) ([]byte, error) {
+	var l scoreLine
+	if !strings.HasPrefix(text, "{") || !strings.Contains(text, `"bytes"`) || json.Unmarshal([]byte(text), &l) != nil || l.Bytes == nil || *l.Bytes < 0 {
+		return nil, nil
+	}
+	var file []byte
+	var have int64
+	var err error
+	if wanted && *l.Bytes <= data.DefaultMaxFileBytes {
+		file, err = io.ReadAll(io.LimitReader(in, *l.Bytes))
+		have = int64(len(file))
+	} else {
+		have, err = io.CopyN(io.Discard, in, *l.Bytes)
+	}
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
+		return nil, err
+	case have < *l.Bytes:
+		return nil, fmt.Errorf("the input ends after %d of the %d bytes of the picture", have, *l.Bytes)
+	}
+	if next, err := in.Peek(1); err == nil && next[0] == '\n' {
+		_, _ = in.Discard(1) // it was peeked
+	}
+	return file, nil
+}
+
+// line gives the pictures of a line. file is the bytes that follow it.
+func (s *scoring) line(text string, tooLong bool, file []byte, yield func(resnet.Picture) bool) bool {
 	name := fmt.Sprintf("line %d", s.lines)
 	failed := func(err error) bool {
 		return !s.wanted(name) || yield(resnet.Reader(name, failingReader{err}))
@@ -326,9 +361,17 @@ func (s *scoring) line(text string, tooLong bool, yield func(resnet.Picture) boo
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return failed(errors.New("something follows the JSON object on the line"))
 	}
+	given := 0
+	for _, is := range []bool{l.Path != "", l.Base64 != nil, l.Bytes != nil} {
+		if is {
+			given++
+		}
+	}
 	switch {
-	case (l.Path == "") == (l.Base64 == nil):
-		return failed(errors.New(`the line must have either a "path" or "base64"`))
+	case given != 1:
+		return failed(errors.New(`the line must have either a "path", "base64" or "bytes"`))
+	case l.Bytes != nil && (*l.Bytes < 0 || *l.Bytes > data.DefaultMaxFileBytes):
+		return failed(fmt.Errorf("%d bytes are not 0 to %d, which a picture may have", *l.Bytes, int64(data.DefaultMaxFileBytes)))
 	case l.Path != "" && l.ID == nil:
 		return s.path(l.Path, l.Path, yield)
 	case l.Path != "":
@@ -336,6 +379,9 @@ func (s *scoring) line(text string, tooLong bool, yield func(resnet.Picture) boo
 	}
 	if !s.wanted(name) {
 		return true
+	}
+	if l.Bytes != nil {
+		return yield(resnet.Encoded(name, file))
 	}
 	file, err := base64.StdEncoding.DecodeString(*l.Base64)
 	if err != nil {

@@ -101,6 +101,52 @@ func TestScoreForms(t *testing.T) {
 	}
 }
 
+// TestScoreBytes checks that pictures that follow their lines as bytes give what their
+// files give, whoever does which of them, and that an input that ends within one fails.
+func TestScoreBytes(t *testing.T) {
+	model := fashionModel(t, nil)
+	dir, _ := photoSet(t)
+	path := filepath.Join(dir, "a.png")
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := predicted(t, done(t, "predict", "-m", model, "--json", path))[0].Predictions
+	bytesOf := func(id string, end string) string {
+		return fmt.Sprintf(`{"id": %q, "bytes": %d}`, id, len(file)) + "\n" + string(file) + end
+	}
+	const tooMany = 1 << 40
+	input := bytesOf("0", "") + bytesOf("1", "\n") + path + "\n" + bytesOf("3", "\n") + `{"id": "4", "bytes": 3}` + "\n{\n}" +
+		`{"id": "5", "bytes": -1}` + "\n" + `{"id": "6", "bytes": 3, "path": "x"}` + "\nabc" + bytesOf("7", "")
+	for _, n := range []int{1, 2, 3} {
+		got := map[string]scoredLine{}
+		for i := range n {
+			code, out, errs := cliWith(t, input, "predict", "-m", model, "--jsonl", "-", "--shard", fmt.Sprintf("%d/%d", i, n))
+			if code != exitDone {
+				t.Fatalf("exit code %d: %s", code, errs)
+			}
+			for _, l := range scored(t, out) {
+				got[l.ID] = l
+			}
+		}
+		for id, problem := range map[string]string{"0": "", "1": "", path: "", "3": "", "4": "not a JPEG", "5": "-1 bytes", "6": "either", "7": ""} {
+			l := got[id]
+			if problem == "" && !closeTo(l, scoredLine{Predictions: want}) || problem != "" && !strings.Contains(l.Error, problem) {
+				t.Errorf("%d shards: %s is %+v", n, id, l)
+			}
+		}
+		if len(got) != 8 {
+			t.Errorf("%d shards gave %d lines", n, len(got))
+		}
+	}
+	for _, cut := range []string{bytesOf("0", "") + bytesOf("1", "")[:60], fmt.Sprintf(`{"id": "1", "bytes": %d}`, tooMany) + "\nx"} {
+		code, out, errs := cliWith(t, cut, "predict", "-m", model, "--jsonl", "-")
+		if code != exitFailed || !strings.Contains(errs, "the input ends after") || strings.Contains(out, `"1"`) {
+			t.Errorf("an input that is cut off: exit code %d, %q, %q", code, out, errs)
+		}
+	}
+}
+
 func closeTo(a, b scoredLine) bool {
 	if len(a.Predictions) != len(b.Predictions) {
 		return false

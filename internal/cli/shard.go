@@ -22,6 +22,17 @@ var launchers = []struct{ index, count, first, step string }{
 	{index: "SLURM_PROCID", count: "SLURM_NTASKS"},
 }
 
+// manyStarted returns how many processes MPI's launchers, or srun, have started together
+// with this one, and the variable that has it; 0 without one.
+func manyStarted(getenv func(string) string) (name string, n int) {
+	for _, name := range []string{"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"} {
+		if n, err := strconv.Atoi(getenv(name)); err == nil {
+			return name, n
+		}
+	}
+	return "", 0
+}
+
 // parseShare reads I/N, auto or auto/N; "" is everything.
 func parseShare(text string, getenv func(string) string) (share, error) {
 	if text == "" {

@@ -18,8 +18,8 @@ import (
 	"github.com/resnet-go/resnet/beam/score"
 )
 
-func main() {
-	var o score.Options
+// flags registers the flags of this program, beside those of Beam's runners.
+func flags(o *score.Options) {
 	flag.StringVar(&o.List, "list", "", "file with a line for each picture or .tar: its path, or JSON with an id and a path; must be given")
 	flag.StringVar(&o.Out, "out", "", "beginning of the names of the result files; must be given")
 	flag.IntVar(&o.Files, "files", 1, "number of result files")
@@ -28,6 +28,11 @@ func main() {
 	flag.IntVar(&o.TopK, "topk", 5, "classes of a picture")
 	flag.IntVar(&o.Batch, "batch", 16, "pictures computed together")
 	flag.IntVar(&o.Threads, "threads", 0, "threads of each worker; 0 means one for each processor")
+}
+
+func main() {
+	var o score.Options
+	flags(&o)
 	flag.Parse()
 	score.Register()
 	beam.Init() // on a worker, it does not return

@@ -1,0 +1,4 @@
+package mpi
+
+// AtOnce is atOnce, for tests.
+var AtOnce = &atOnce
