@@ -33,12 +33,13 @@ func TestSpeedDocument(t *testing.T) {
 		"train": func(t *testing.T) string { return comparisons(t, "train-*.json") },
 		"avx2":  func(t *testing.T) string { return comparisons(t, "avx2-*.json") },
 		"start": starts, "tune": tunings,
-		"profile":      func(t *testing.T) string { return profiles(t, "profile-*.json") },
-		"zen4/infer":   func(t *testing.T) string { return comparisons(t, "zen4/infer-*.json") },
-		"zen4/int8":    func(t *testing.T) string { return quantized(t, "zen4/") },
-		"zen4/bf16":    func(t *testing.T) string { return comparisons(t, "zen4/bf16-*.json") },
-		"zen4/train":   func(t *testing.T) string { return comparisons(t, "zen4/train-*.json") },
-		"zen4/profile": func(t *testing.T) string { return profiles(t, "zen4/profile-*.json") },
+		"profile":         func(t *testing.T) string { return profiles(t, "profile-*.json") },
+		"zen4/infer":      func(t *testing.T) string { return comparisons(t, "zen4/infer-*.json") },
+		"zen4/int8":       func(t *testing.T) string { return quantized(t, "zen4/") },
+		"zen4/bf16":       func(t *testing.T) string { return comparisons(t, "zen4/bf16-resnet*.json") },
+		"zen4/bf16-train": func(t *testing.T) string { return comparisons(t, "zen4/bf16-train.json") },
+		"zen4/train":      func(t *testing.T) string { return comparisons(t, "zen4/train-*.json") },
+		"zen4/profile":    func(t *testing.T) string { return profiles(t, "zen4/profile-*.json") },
 	}
 	used := map[string]bool{}
 	made := places.ReplaceAllStringFunc(page, func(s string) string {
