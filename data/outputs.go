@@ -16,21 +16,13 @@ func (o *outputs) note() string {
 	if o == nil || len(o.dirs)+len(o.pictures) == 0 {
 		return ""
 	}
-	what := fmt.Sprintf("%d folders with results of resnet, such as %s", len(o.dirs), first(o.dirs))
-	if len(o.dirs) == 1 {
-		what = "the folder " + o.dirs[0] + ", which holds results of resnet"
+	switch len(o.dirs) {
+	case 0:
+		return "left out " + strings.Join(o.pictures, ", ") + ", a result of resnet"
+	case 1:
+		return "left out the folder " + o.dirs[0] + ", which holds results of resnet"
 	}
-	if len(o.dirs) == 0 {
-		what = strings.Join(o.pictures, ", ") + ", a result of resnet"
-	}
-	return "left out " + what
-}
-
-func first(list []string) string {
-	if len(list) == 0 {
-		return ""
-	}
-	return list[0]
+	return fmt.Sprintf("left out %d folders with results of resnet, such as %s", len(o.dirs), o.dirs[0])
 }
 
 // outputPictures are the pictures that commands write into folders of results.
