@@ -161,15 +161,6 @@ func (d *Decoder) begin(comps []scanComponent, b band) error {
 			c.coeffs = resized(c.coeffs, mxx*myy*c.h*c.v)
 			clear(c.coeffs)
 		}
-		if f.progressive {
-			if c.before = c.lowest; f.scans == 1 { // libjpeg-turbo has zeros there
-				c.before = [blockSize]int8{}
-			}
-			for k := b.zigStart; k <= b.zigEnd; k++ {
-				c.lowest[k] = int8(b.al)
-			}
-		}
-		c.seen = true
 		if f.arithmetic {
 			continue
 		}
@@ -185,6 +176,20 @@ func (d *Decoder) begin(comps []scanComponent, b band) error {
 		}
 		if needAC := !f.lossless && b.zigEnd > 0; needAC && !c.ac.defined {
 			return errNoTable
+		}
+	}
+	// Only now, as a scan without its tables gives nothing.
+	for i := range comps {
+		c := &comps[i]
+		c.seen = true
+		if !f.progressive {
+			continue
+		}
+		if c.before = c.lowest; f.scans == 1 { // libjpeg-turbo has zeros there
+			c.before = [blockSize]int8{}
+		}
+		for k := b.zigStart; k <= b.zigEnd; k++ {
+			c.lowest[k] = int8(b.al)
 		}
 	}
 	if f.arithmetic {
