@@ -10,13 +10,12 @@ type Core struct {
 	HalfWidth bool
 
 	L1Bytes, L1Ways int // of the first-level data cache; 0: not known
-	L2Bytes         int // 0: not known
 }
 
 // Cores of some processors, for tests of the plans that are made for them.
 var (
-	Zen3 = Core{L1Bytes: 32 << 10, L1Ways: 8, L2Bytes: 512 << 10}
-	Zen4 = Core{HalfWidth: true, L1Bytes: 32 << 10, L1Ways: 8, L2Bytes: 1 << 20}
+	Zen3 = Core{L1Bytes: 32 << 10, L1Ways: 8}
+	Zen4 = Core{HalfWidth: true, L1Bytes: 32 << 10, L1Ways: 8}
 )
 
 // Detected is the core of this machine, the zero value on other architectures.

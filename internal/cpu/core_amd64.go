@@ -24,12 +24,8 @@ func detectCore() (core Core) {
 			break
 		}
 		ways, partitions, line, sets := int(b>>22)+1, int(b>>12&1023)+1, int(b&4095)+1, int(c)+1
-		size := ways * partitions * line * sets
-		switch {
-		case kind == 1 && level == 1: // of data
-			core.L1Bytes, core.L1Ways = size, ways
-		case kind != 2 && level == 2:
-			core.L2Bytes = size
+		if kind == 1 && level == 1 { // of data
+			core.L1Bytes, core.L1Ways = ways*partitions*line*sets, ways
 		}
 	}
 	// Of family 25, those with AVX-512 are Zen 4, which has vector units of 256 bits.

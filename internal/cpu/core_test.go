@@ -58,14 +58,8 @@ func TestDetectedCaches(t *testing.T) {
 	}
 	var want Core
 	for _, dir := range dirs {
-		kind := read(dir, "type")
-		switch read(dir, "level") {
-		case "1":
-			if kind == "Data" {
-				want.L1Bytes, want.L1Ways = number(read(dir, "size"))<<10, number(read(dir, "ways_of_associativity"))
-			}
-		case "2":
-			want.L2Bytes = number(read(dir, "size")) << 10
+		if read(dir, "type") == "Data" && read(dir, "level") == "1" {
+			want.L1Bytes, want.L1Ways = number(read(dir, "size"))<<10, number(read(dir, "ways_of_associativity"))
 		}
 	}
 	got := Detected
