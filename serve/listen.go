@@ -38,10 +38,14 @@ type ListenOptions struct {
 	Grace time.Duration
 	// Listening is called when connections can be made; may be nil.
 	Listening func(net.Addr)
+	// Opened is called when the models are open, after Listening; may be nil.
+	Opened func()
 }
 
 // ListenAndServe answers requests until ctx ends and those in progress are finished, and
-// then closes the server. The error is nil if no request was cut off.
+// then closes the server. With Options.OpenLater it opens the models when connections can
+// be made, and returns the error of one that cannot be opened. The error is nil if no
+// request was cut off.
 func (s *Server) ListenAndServe(ctx context.Context, opt ListenOptions) error {
 	defer s.Close()
 	set := func(d *time.Duration, to time.Duration) {
@@ -85,10 +89,31 @@ func (s *Server) ListenAndServe(ctx context.Context, opt ListenOptions) error {
 			ended <- srv.Serve(l)
 		}
 	}()
-	select {
-	case err := <-ended:
-		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
+	opened := make(chan error, 1)
+	go func() {
+		if s.opt.OpenLater {
+			opened <- s.openModels(ctx)
+		} else {
+			opened <- nil
+		}
+	}()
+	for ctx.Err() == nil {
+		select {
+		case err := <-ended:
+			return fmt.Errorf("serve: %w", err)
+		case err := <-opened:
+			if ctx.Err() != nil { // which may be why
+				break
+			}
+			if err != nil {
+				srv.Close()
+				return err
+			}
+			if opt.Opened != nil {
+				opt.Opened()
+			}
+		case <-ctx.Done():
+		}
 	}
 	s.Drain()
 	s.log.Info("shutting down", slog.Duration("drain", opt.Drain), slog.Duration("grace", opt.Grace))

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resnet-go/resnet"
 	pb "github.com/resnet-go/resnet/serve/internal/oippb"
 )
 
@@ -329,6 +330,58 @@ func listen(t testing.TB, s *Server, opt ListenOptions) (url string, stop func()
 	}
 	t.Cleanup(func() { cancel() })
 	return url, stop
+}
+
+// A server that opens its models later answers that it is not ready meanwhile.
+func TestOpenLater(t *testing.T) {
+	open := make(chan error)
+	src := Source{Name: "clothes", Open: func(ctx context.Context) (*resnet.Model, error) {
+		select {
+		case err := <-open:
+			return embedded(), err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}}
+	server := func() *Server {
+		s, err := New(t.Context(), Options{Models: []Source{src}, OpenLater: true, Log: quiet()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	opened := make(chan bool)
+	url, stop := listen(t, server(), ListenOptions{Address: "127.0.0.1:0", Opened: func() { close(opened) }})
+	status := func(path string) int {
+		resp, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	const live, ready, model = "/v2/health/live", "/v2/health/ready", "/v1/models/clothes"
+	if l, r, m := status(live), status(ready), status(model); l != 200 || r != 503 || m != 503 {
+		t.Errorf("before the model is open: live %d, ready %d, the model %d", l, r, m)
+	}
+	open <- nil
+	<-opened
+	if r, m := status(ready), status(model); r != 200 || m != 200 {
+		t.Errorf("when the model is open: ready %d, the model %d", r, m)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+
+	go func() { open <- errors.New("no such file") }()
+	err := server().ListenAndServe(t.Context(), ListenOptions{Address: "127.0.0.1:0"})
+	if err == nil || !strings.Contains(err.Error(), "model clothes, version 1: no such file") {
+		t.Errorf("a model that cannot be opened: %v", err)
+	}
+	_, stop = listen(t, server(), ListenOptions{Address: "127.0.0.1:0"})
+	if err := stop(); err != nil {
+		t.Errorf("stopped while the model is opened: %v", err)
+	}
 }
 
 // After the signal to end, requests in progress are answered, new ones while the server

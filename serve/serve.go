@@ -37,6 +37,9 @@ type Options struct {
 	// Models are what the server answers with. The first is the one of requests at /v1
 	// that name none.
 	Models []Source
+	// OpenLater leaves opening the models to [Server.ListenAndServe], so that clients and
+	// probes get an answer meanwhile: the server is live, and not ready.
+	OpenLater bool
 
 	// MaxBatch is the largest number of inputs that are computed together; 0 means 8.
 	MaxBatch int
@@ -176,8 +179,9 @@ type Server struct {
 	bodies   budget
 }
 
-// New opens the models and returns a server with them. A model that cannot be opened is
-// an error. ctx ends the opening; the server lives until [Server.Close].
+// New opens the models, unless Options.OpenLater is set, and returns a server with them. A
+// model that cannot be opened is an error. ctx ends the opening; the server lives until
+// [Server.Close].
 func New(ctx context.Context, opt Options) (*Server, error) {
 	if err := opt.fill(); err != nil {
 		return nil, err
@@ -194,24 +198,34 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	for _, name := range s.names {
-		for _, v := range s.models[name] {
-			if v.Idle {
-				continue
-			}
-			if err := s.load(ctx, v); err != nil {
-				s.Close()
-				return nil, fmt.Errorf("serve: model %s, version %s: %w", v.Name, v.Version, err)
-			}
-		}
-	}
 	h, err := s.routes()
 	if err != nil {
 		s.Close()
 		return nil, err
 	}
 	s.handler = h
+	if !opt.OpenLater {
+		if err := s.openModels(ctx); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
 	return s, nil
+}
+
+// openModels opens the models that are to be ready from the start.
+func (s *Server) openModels(ctx context.Context) error {
+	for _, name := range s.names {
+		for _, v := range s.models[name] {
+			if v.Idle {
+				continue
+			}
+			if err := s.load(ctx, v); err != nil {
+				return fmt.Errorf("serve: model %s, version %s: %w", v.Name, v.Version, err)
+			}
+		}
+	}
+	return nil
 }
 
 // Handler returns what answers requests, to be the handler of an http.Server or a part

@@ -11,6 +11,8 @@
 #   start    from process start to the first prediction
 #   tune     what measured choice of algorithms gains
 #   profile  the steps of plans and their times
+#   list     torchvision's classification networks in turns with onnxruntime, the same file in
+#            both; only if it is named. Exported into LIST, if that is set, or anew
 # About eight minutes on two cores. PREFIX is a command that each measurement
 # runs under, such as "taskset -c 0,1"; no measurement takes a minute. Results
 # are in docs/speed/results, or its folder MACHINE (zen4), from which the last step
@@ -81,6 +83,16 @@ train() {
     measure train-resnet50 bench resnet50 --mode train --batch 16 --threads 2 --rounds 2 --seconds 3 --peer "torch=$TORCH"
 }
 
+list() {
+    local files=${LIST:-$tmp/list} f name
+    "$TORCH" peers/export_torchvision.py "$files" >&2
+    for f in "$files"/*.onnx; do
+        name=$(basename "$f" .onnx)
+        measure "list-$name" bench "$f" --batch 1 --threads 1,2 --rounds 4 --seconds 0.4 --peer "ort=$ORT"
+        sed -i "s|$files/||" "$results/list-$name.json"
+    done
+}
+
 # onnxruntime has no switch for AVX-512.
 avx2() (
     export GODEBUG=cpu.avx512f=off ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2
@@ -135,7 +147,7 @@ mkdir -p "$results"
 for part in "${@:-infer int8 train avx2 start tune profile}"; do
     for p in $part; do
         case $p in
-        infer | int8 | bf16 | train | avx2 | start | tune | profile) $p ;;
+        infer | int8 | bf16 | train | avx2 | start | tune | profile | list) $p ;;
         *) echo "unknown part $p" >&2; exit 2 ;;
         esac
     done

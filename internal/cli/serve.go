@@ -191,12 +191,9 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 		}
 		o.Models = append(o.Models, src)
 	}
-	if err := checkFree(c.listen.Address); err != nil {
-		return err
-	}
 	saving.Store(true) // the requests in progress are answered after a signal
 	defer saving.Store(false)
-	began := time.Now()
+	o.OpenLater = true // an address in use is told first, and clients get an answer meanwhile
 	s, err := serve.New(cmd.Context(), *o)
 	if errors.Is(err, serve.ErrOptions) {
 		return usageError{err}
@@ -207,8 +204,15 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 	if c.watch > 0 {
 		go s.Watch(cmd.Context(), c.watch)
 	}
-	c.listen.Listening = func(at net.Addr) { c.announce(at, time.Since(began), s.PictureCall()) }
-	return s.ListenAndServe(cmd.Context(), c.listen)
+	var at net.Addr
+	began := time.Now()
+	c.listen.Listening = func(a net.Addr) { at = a }
+	c.listen.Opened = func() { c.announce(at, time.Since(began), s.PictureCall()) }
+	err = s.ListenAndServe(cmd.Context(), c.listen)
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "listen" {
+		return fmt.Errorf("--http: %w", op)
+	}
+	return err
 }
 
 // checkListen returns an error for flags about connections that make no sense, before
@@ -235,17 +239,7 @@ func (c *serveCommand) checkListen() error {
 	return nil
 }
 
-// checkFree returns an error if nothing can listen at an address now, so that it is not
-// found when all models are open. Nothing listens until they are: clients would wait.
-func checkFree(address string) error {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return fmt.Errorf("--http: %w", err)
-	}
-	return l.Close()
-}
-
-// servingLine is printed when the server listens.
+// servingLine is printed when the models are open.
 type servingLine struct {
 	Address string        `json:"address"` // at which it listens
 	URL     string        `json:"url"`     // of this machine

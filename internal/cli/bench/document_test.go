@@ -39,6 +39,7 @@ func TestSpeedDocument(t *testing.T) {
 		"zen4/bf16":       func(t *testing.T) string { return comparisons(t, "zen4/bf16-resnet*.json") },
 		"zen4/bf16-train": func(t *testing.T) string { return comparisons(t, "zen4/bf16-train.json") },
 		"zen4/train":      func(t *testing.T) string { return comparisons(t, "zen4/train-*.json") },
+		"zen4/list":       func(t *testing.T) string { return networks(t, "zen4/list-*.json") },
 		"zen4/profile":    func(t *testing.T) string { return profiles(t, "zen4/profile-*.json") },
 	}
 	used := map[string]bool{}
@@ -192,6 +193,24 @@ func quantized(t *testing.T, dir string) string {
 		heads = append(heads, ">"+title(p)+", ms")
 	}
 	heads = append(heads, ">ours / best", ">ours / onnxruntime's float32")
+	return markdown(heads, rows) + footnote(all)
+}
+
+// networks has a row for each file, with its numbers of threads side by side.
+func networks(t *testing.T, pattern string) string {
+	all := results[Comparison](t, pattern)
+	heads := []string{"file"}
+	var rows [][]string
+	for i, c := range all {
+		if i == 0 || c.Model != all[i-1].Model {
+			rows = append(rows, []string{c.Model})
+		}
+		row := &rows[len(rows)-1]
+		if p := c.Peers[0]; len(rows) == 1 {
+			heads = append(heads, fmt.Sprintf(">threads %d: resnet, ms", c.Threads), ">"+title(p)+", ms", ">ours / "+title(p)+"'s")
+		}
+		*row = append(*row, milliseconds(c.Ours.MedianMS), milliseconds(c.Peers[0].MedianMS), fmt.Sprintf("**%.2f**", c.Ours.MedianMS/c.Peers[0].MedianMS))
+	}
 	return markdown(heads, rows) + footnote(all)
 }
 
