@@ -63,13 +63,13 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 		}
 		s.rec = cfg.Recipe
 		s.notes = append(s.notes, cfg.chosen...)
-		if note := s.rec.warmupNote(); note != "" {
-			s.notes = append(s.notes, note)
-		}
 		s.state.ValData = cfg.ValData
 	}
 	if err := s.rec.Valid(); err != nil {
 		return nil, fmt.Errorf("recipe %s: %w", s.rec.Name, err)
+	}
+	if !cfg.Resume {
+		s.notes = append(s.notes, s.rec.timesNotes()...)
 	}
 	if err := s.choosePrecision(); err != nil {
 		return nil, err
