@@ -210,14 +210,7 @@ func openFolder(src source, opt Options) (*Splits, error) {
 			return nil, err
 		}
 		ds.opt = opt.decode()
-		switch name {
-		case "train":
-			s.Train = ds
-		case "val":
-			s.Val = ds
-		default:
-			s.Test = ds
-		}
+		*s.part(name) = ds
 	}
 	s.Notes, s.Empty = append(s.Notes, left.notes()...), left.empty
 	if t, ok := src.(*tarSource); ok {
@@ -226,15 +219,19 @@ func openFolder(src source, opt Options) (*Splits, error) {
 	return s.finish(opt)
 }
 
-// folderClasses returns the names of the classes. The training part decides which
-// there are; without one, all parts do.
-func folderClasses(t *tree, parts map[string]folderPart) ([]string, error) {
-	deciding := parts
+// deciding returns the parts that decide which classes there are: the training part;
+// without one, all.
+func deciding(parts map[string]folderPart) map[string]folderPart {
 	if p, ok := parts["train"]; ok {
-		deciding = map[string]folderPart{"train": p}
+		return map[string]folderPart{"train": p}
 	}
+	return parts
+}
+
+// folderClasses returns the names of the classes.
+func folderClasses(t *tree, parts map[string]folderPart) ([]string, error) {
 	var classes []string
-	for _, p := range deciding {
+	for _, p := range deciding(parts) {
 		for _, dir := range p.top() {
 			if !utf8.ValidString(dir) {
 				return nil, fmt.Errorf("the name of the class folder %q is not UTF-8, the encoding of the names in model files: rename it", p.root+dir)
@@ -250,9 +247,9 @@ func folderClasses(t *tree, parts map[string]folderPart) ([]string, error) {
 	}
 	switch len(classes) {
 	case 0:
-		return nil, fmt.Errorf("%s has no class folders: put the pictures of each class in a folder of its name", where)
+		return nil, &NoClassesError{Folder: where}
 	case 1:
-		return nil, fmt.Errorf("%s has only one class folder, %s: at least two classes are needed", where, classes[0])
+		return nil, &NoClassesError{Folder: where, Only: classes[0]}
 	}
 	return classes, nil
 }
