@@ -284,7 +284,7 @@ func (j *job) shape() []models.Option {
 // classes are others.
 func (j *job) pretrained(ref modelfile.Ref) (nn.Module, error) {
 	model := ref.String()
-	r, err := ref.Open(modelfile.Options{Keys: j.keys, Backbone: j.replacesHead(), Seed: j.seed})
+	r, err := ref.Open(modelfile.Options{Keys: j.keys, Backbone: j.rec.SSL == nil && j.replacesHead(), Features: j.rec.SSL != nil, Seed: j.seed})
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
