@@ -2,6 +2,7 @@ package data
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -202,12 +203,12 @@ func openFolder(src source, opt Options) (*Splits, error) {
 	left := leftOut{results: list.left}
 	for _, name := range []string{"train", "val", "test"} {
 		p, ok := parts[name]
-		if !ok {
+		if !ok || name == "test" && opt.WithoutTest {
 			continue
 		}
 		ds, err := p.dataset(src, list, classes, parts["train"].name, &left)
 		if err != nil {
-			return nil, err
+			return nil, &PartError{Part: name, Validated: s.Val != nil, Problem: err.Error()}
 		}
 		ds.opt = opt.decode()
 		*s.part(name) = ds
@@ -226,6 +227,33 @@ func deciding(parts map[string]folderPart) map[string]folderPart {
 		return map[string]folderPart{"train": p}
 	}
 	return parts
+}
+
+// PartError is the error for a part of folders that cannot be used: it has class folders
+// that the training part does not have, or no pictures in class folders.
+type PartError struct {
+	Part      string // train, val or test
+	Validated bool   // there is a validation part that can be used
+	Problem   string
+}
+
+// Error is the problem, which names the folder.
+func (e *PartError) Error() string { return e.Problem }
+
+// OpenSparing opens data by open, such as [Open]. A test part that cannot be used is left
+// out, with a note, where a validation part takes its place: one of the data, one that
+// opt holds out, or, if elsewhere is set, what the caller has.
+func OpenSparing(open func(spec string, opt Options) (*Splits, error), spec string, opt Options, elsewhere bool) (*Splits, error) {
+	s, err := open(spec, opt)
+	bad := (*PartError)(nil)
+	if !errors.As(err, &bad) || bad.Part != "test" || !elsewhere && !bad.Validated && !(opt.ValFraction > 0) {
+		return s, err
+	}
+	opt.WithoutTest = true
+	if s, err = open(spec, opt); err == nil {
+		s.Notes = append(s.Notes, "the test part is left out: "+bad.Problem)
+	}
+	return s, err
 }
 
 // folderClasses returns the names of the classes.
@@ -264,10 +292,19 @@ func (p folderPart) dataset(src source, list *contents, classes []string, trainN
 	for i, c := range classes {
 		index[c] = i
 	}
+	var foreign []string
 	for _, dir := range p.top() {
-		if _, ok := index[className(dir)]; !ok {
-			return nil, fmt.Errorf("%s/%s has no counterpart in %s/: the training part decides which classes there are", p.name, dir, trainName)
+		if _, ok := index[className(dir)]; !ok && (list.closed[p.root+dir] || p.sub(dir).hasPictures()) {
+			foreign = append(foreign, p.name+"/"+dir)
 		}
+	}
+	if len(foreign) > 0 {
+		has := "has"
+		if len(foreign) > 1 {
+			has = "have"
+		}
+		return nil, fmt.Errorf("%s %s no counterpart in %s/: the training part decides which classes there are; rename the folder of the class, move it out of %s/, or add pictures of the class to %[3]s/",
+			firstFolders(foreign), has, trainName, p.name)
 	}
 	f := &fileSet{src: src, classes: classes}
 	single := singles(len(classes))
@@ -275,11 +312,11 @@ func (p folderPart) dataset(src source, list *contents, classes []string, trainN
 	for _, file := range p.files {
 		dir, _, inClass := strings.Cut(file, "/")
 		closed := list.closed[p.root+file]
-		if !closed && (!inClass || !IsPicture(file)) {
+		k, known := index[className(dir)]
+		if !closed && (!inClass || !known || !IsPicture(file)) {
 			left.add(file, inClass)
 			continue
 		}
-		k := index[className(dir)]
 		found[k] = true
 		f.names = append(f.names, p.root+file)
 		f.labels = append(f.labels, single[k])

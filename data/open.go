@@ -32,6 +32,8 @@ type Options struct {
 	// datasets have no classes: no labels, as of multi-label data. Other data are opened as
 	// without it.
 	Unlabeled bool
+	// WithoutTest leaves out the test part of folders, see [PartError].
+	WithoutTest bool
 	// MaxFileBytes is the limit of one picture's file, unpacked; 0 means
 	// DefaultMaxFileBytes.
 	MaxFileBytes int64
