@@ -109,6 +109,8 @@ type WeightsOnly struct {
 	// the rest, which [Model.Notes] lists.
 	Partial bool
 	Seed    uint64
+	// Features opens the network for its features, see [modelfile.Options].
+	Features bool
 	// Output names the output that is the answer, of an ONNX or Keras file with several;
 	// "" takes the one that most likely has the scores of the classes, and
 	// [Model.Notes] lists the others.
@@ -167,7 +169,7 @@ func Open(model string, opt Options) (*Model, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
 	}
-	open := modelfile.Options{Keys: opt.Weights.Keys, Partial: opt.Weights.Partial, Seed: opt.Weights.Seed, Deferred: true,
+	open := modelfile.Options{Keys: opt.Weights.Keys, Partial: opt.Weights.Partial, Seed: opt.Weights.Seed, Features: opt.Weights.Features, Deferred: true,
 		Output: opt.Weights.Output, NormEps: opt.Weights.NormEps, AllowNonFinite: opt.Weights.AllowNonFinite,
 		SkipChecksums: opt.Weights.SkipChecksums, Hub: opt.Hub}
 	if p := opt.Weights.Preprocess; p != nil {

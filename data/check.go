@@ -36,7 +36,7 @@ type PartReport struct {
 	Images   int         `json:"images"`
 	Hash     string      `json:"hash"`      // as [Hash] of the part; empty if a sample cannot be read
 	PerClass []int       `json:"per_class"` // samples that have each class
-	NoLabel  int         `json:"no_label"`  // samples without any, of multi-label data
+	NoLabel  int         `json:"no_label"`  // samples without any, of multi-label data or of pictures without labels
 	Bad      []BadSample `json:"bad"`       // cannot be decoded
 	Gray     int         `json:"grey"`      // pictures of one channel
 	MinW     int         `json:"min_width"` // over the pictures that can be decoded
@@ -79,6 +79,9 @@ type PartSample struct {
 // is that of ctx.
 func Check(ctx context.Context, s *Splits, workers int) (*Report, error) {
 	r := &Report{Spec: s.Spec, Classes: s.Classes(), MultiLabel: s.MultiLabel(), Empty: s.Empty, Notes: s.Notes, Duplicates: []Duplicate{}}
+	if len(r.Classes) == 0 { // pictures without labels
+		r.Classes, r.MultiLabel = []string{}, false
+	}
 	groups := make(map[[32]byte][]place)
 	var unread error
 	for i, p := range s.parts() {

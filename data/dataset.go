@@ -165,6 +165,11 @@ type part struct {
 	ds   Dataset
 }
 
+// part returns the part of a name: train, val or test.
+func (s *Splits) part(name string) *Dataset {
+	return map[string]*Dataset{"train": &s.Train, "val": &s.Val, "test": &s.Test}[name]
+}
+
 func (s *Splits) parts() []part {
 	var ps []part
 	for _, p := range []part{{"train", s.Train}, {"val", s.Val}, {"test", s.Test}} {

@@ -2,6 +2,7 @@ package data
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -202,22 +203,15 @@ func openFolder(src source, opt Options) (*Splits, error) {
 	left := leftOut{results: list.left}
 	for _, name := range []string{"train", "val", "test"} {
 		p, ok := parts[name]
-		if !ok {
+		if !ok || name == "test" && opt.WithoutTest {
 			continue
 		}
 		ds, err := p.dataset(src, list, classes, parts["train"].name, &left)
 		if err != nil {
-			return nil, err
+			return nil, &PartError{Part: name, Validated: s.Val != nil, Problem: err.Error()}
 		}
 		ds.opt = opt.decode()
-		switch name {
-		case "train":
-			s.Train = ds
-		case "val":
-			s.Val = ds
-		default:
-			s.Test = ds
-		}
+		*s.part(name) = ds
 	}
 	s.Notes, s.Empty = append(s.Notes, left.notes()...), left.empty
 	if t, ok := src.(*tarSource); ok {
@@ -226,15 +220,46 @@ func openFolder(src source, opt Options) (*Splits, error) {
 	return s.finish(opt)
 }
 
-// folderClasses returns the names of the classes. The training part decides which
-// there are; without one, all parts do.
-func folderClasses(t *tree, parts map[string]folderPart) ([]string, error) {
-	deciding := parts
+// deciding returns the parts that decide which classes there are: the training part;
+// without one, all.
+func deciding(parts map[string]folderPart) map[string]folderPart {
 	if p, ok := parts["train"]; ok {
-		deciding = map[string]folderPart{"train": p}
+		return map[string]folderPart{"train": p}
 	}
+	return parts
+}
+
+// PartError is the error for a part of folders that cannot be used: it has class folders
+// that the training part does not have, or no pictures in class folders.
+type PartError struct {
+	Part      string // train, val or test
+	Validated bool   // there is a validation part that can be used
+	Problem   string
+}
+
+// Error is the problem, which names the folder.
+func (e *PartError) Error() string { return e.Problem }
+
+// OpenSparing opens data by open, such as [Open]. A test part that cannot be used is left
+// out, with a note, where a validation part takes its place: one of the data, one that
+// opt holds out, or, if elsewhere is set, what the caller has.
+func OpenSparing(open func(spec string, opt Options) (*Splits, error), spec string, opt Options, elsewhere bool) (*Splits, error) {
+	s, err := open(spec, opt)
+	bad := (*PartError)(nil)
+	if !errors.As(err, &bad) || bad.Part != "test" || !elsewhere && !bad.Validated && !(opt.ValFraction > 0) {
+		return s, err
+	}
+	opt.WithoutTest = true
+	if s, err = open(spec, opt); err == nil {
+		s.Notes = append(s.Notes, "the test part is left out: "+bad.Problem)
+	}
+	return s, err
+}
+
+// folderClasses returns the names of the classes.
+func folderClasses(t *tree, parts map[string]folderPart) ([]string, error) {
 	var classes []string
-	for _, p := range deciding {
+	for _, p := range deciding(parts) {
 		for _, dir := range p.top() {
 			if !utf8.ValidString(dir) {
 				return nil, fmt.Errorf("the name of the class folder %q is not UTF-8, the encoding of the names in model files: rename it", p.root+dir)
@@ -250,9 +275,9 @@ func folderClasses(t *tree, parts map[string]folderPart) ([]string, error) {
 	}
 	switch len(classes) {
 	case 0:
-		return nil, fmt.Errorf("%s has no class folders: put the pictures of each class in a folder of its name", where)
+		return nil, &NoClassesError{Folder: where}
 	case 1:
-		return nil, fmt.Errorf("%s has only one class folder, %s: at least two classes are needed", where, classes[0])
+		return nil, &NoClassesError{Folder: where, Only: classes[0]}
 	}
 	return classes, nil
 }
@@ -267,10 +292,19 @@ func (p folderPart) dataset(src source, list *contents, classes []string, trainN
 	for i, c := range classes {
 		index[c] = i
 	}
+	var foreign []string
 	for _, dir := range p.top() {
-		if _, ok := index[className(dir)]; !ok {
-			return nil, fmt.Errorf("%s/%s has no counterpart in %s/: the training part decides which classes there are", p.name, dir, trainName)
+		if _, ok := index[className(dir)]; !ok && (list.closed[p.root+dir] || p.sub(dir).hasPictures()) {
+			foreign = append(foreign, p.name+"/"+dir)
 		}
+	}
+	if len(foreign) > 0 {
+		has := "has"
+		if len(foreign) > 1 {
+			has = "have"
+		}
+		return nil, fmt.Errorf("%s %s no counterpart in %s/: the training part decides which classes there are; rename the folder of the class, move it out of %s/, or add pictures of the class to %[3]s/",
+			firstFolders(foreign), has, trainName, p.name)
 	}
 	f := &fileSet{src: src, classes: classes}
 	single := singles(len(classes))
@@ -278,11 +312,11 @@ func (p folderPart) dataset(src source, list *contents, classes []string, trainN
 	for _, file := range p.files {
 		dir, _, inClass := strings.Cut(file, "/")
 		closed := list.closed[p.root+file]
-		if !closed && (!inClass || !IsPicture(file)) {
+		k, known := index[className(dir)]
+		if !closed && (!inClass || !known || !IsPicture(file)) {
 			left.add(file, inClass)
 			continue
 		}
-		k := index[className(dir)]
 		found[k] = true
 		f.names = append(f.names, p.root+file)
 		f.labels = append(f.labels, single[k])

@@ -28,10 +28,12 @@ type Options struct {
 	// datasets do, instead of turning them as their EXIF or XMP data tell.
 	IgnoreOrientation bool
 	// Unlabeled is for learning without labels. It opens folders of pictures that have no
-	// class folders, or pictures beside them, as one training part of all pictures, whose
-	// dataset has no classes: no labels, as of multi-label data. Other data are opened as
+	// two class folders, or pictures beside them, as all pictures of each part, whose
+	// datasets have no classes: no labels, as of multi-label data. Other data are opened as
 	// without it.
 	Unlabeled bool
+	// WithoutTest leaves out the test part of folders, see [PartError].
+	WithoutTest bool
 	// MaxFileBytes is the limit of one picture's file, unpacked; 0 means
 	// DefaultMaxFileBytes.
 	MaxFileBytes int64

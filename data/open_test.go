@@ -354,6 +354,38 @@ func TestFolderErrors(t *testing.T) {
 	}
 }
 
+// TestPartError: a part that cannot be used names itself, and the data open without the
+// test part; a folder without pictures is no class.
+func TestPartError(t *testing.T) {
+	classes := []string{"train/a/1.png", "train/b/1.png"}
+	for name, c := range map[string]struct {
+		more []string
+		want PartError // without the problem; no part: no error
+	}{
+		"class of test":              {[]string{"test/a/1.png", "test/c/1.png", "test/d/1.png"}, PartError{Part: "test"}},
+		"class of test, with val":    {[]string{"val/a/1.png", "test/c/1.png"}, PartError{Part: "test", Validated: true}},
+		"class of val":               {[]string{"val/c/1.png", "test/a/1.png"}, PartError{Part: "val"}},
+		"test without class folders": {[]string{"test/1.png"}, PartError{Part: "test"}},
+		"folder without pictures":    {[]string{"test/a/1.png", "test/lists/all.txt"}, PartError{}},
+	} {
+		fsys := folderFS(append(classes, c.more...)...)
+		s, err := OpenFolder(fsys, Options{})
+		var got *PartError
+		if errors.As(err, &got); got == nil {
+			got = &PartError{}
+		}
+		if got.Part != c.want.Part || got.Validated != c.want.Validated || (err != nil) != (c.want.Part != "") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil && s.Test.Len() != 1 {
+			t.Errorf("%s: %d pictures to test on", name, s.Test.Len())
+		}
+		if s, err := OpenFolder(fsys, Options{WithoutTest: true}); (err != nil) != (c.want.Part == "val") || err == nil && (s.Test != nil || len(s.Classes()) != 2) {
+			t.Errorf("%s, without the test part: %v", name, err)
+		}
+	}
+}
+
 func TestHoldOut(t *testing.T) {
 	var paths []string
 	for i := range 30 {

@@ -206,6 +206,7 @@ type fileSet struct {
 	multi   bool
 	names   []string
 	labels  [][]int
+	root    string // the beginning of all names, the folder of the part, of pictures without labels
 	opt     imaging.DecodeOptions
 }
 

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -27,6 +28,7 @@ func TestUnlabeled(t *testing.T) {
 		"one folder":       {folder("holiday/1.jpg", "holiday/2.jpg"), 0, []string{"holiday/1.jpg", "holiday/2.jpg"}},
 		"loose beside":     {folder("x.jpg", "2024/1.jpg", "2025/2.jpg"), 0, []string{"2024/1.jpg", "2025/2.jpg", "x.jpg"}},
 		"train flat":       {folder("train/1.jpg", "test/2.jpg"), 0, []string{"train/1.jpg"}},
+		"train in one":     {folder("train/all/1.jpg", "val/all/2.jpg"), 0, []string{"train/all/1.jpg"}},
 		"classes":          {folder("cat/1.jpg", "dog/2.jpg", "dog/3.jpg"), 2, nil},
 		"parts of classes": {folder("train/cat/1.jpg", "train/dog/2.jpg", "val/cat/3.jpg"), 2, nil},
 	} {
@@ -49,15 +51,16 @@ func TestUnlabeled(t *testing.T) {
 			}
 		}
 		slices.Sort(names)
-		if !slices.Equal(names, c.want) || s.Eval() != nil || !strings.Contains(strings.Join(s.Notes, " "), "have no labels") {
+		if parts := strings.HasPrefix(name, "train"); !slices.Equal(names, c.want) || (s.Eval() != nil) != parts || parts && s.Eval().Len() != 1 || !strings.Contains(strings.Join(s.Notes, " "), "have no labels") {
 			t.Errorf("%s: %v, notes %v", name, names, s.Notes)
 		}
-		if name == "train flat" {
-			continue
+		var none *NoClassesError
+		if _, err := OpenFolder(c.fs, Options{}); !errors.As(err, &none) && name != "loose beside" {
+			t.Errorf("%s: with labels, the error %v", name, err)
 		}
-		if _, err := OpenFolder(c.fs, Options{}); err == nil && name != "loose beside" {
-			t.Errorf("%s: opened with labels", name)
-		}
+	}
+	if s, err := OpenFolder(folder("val/1.jpg", "test/2.jpg", "test/3.jpg"), Options{Unlabeled: true}); err != nil || s.Train != nil || s.Val.Len() != 1 || s.Test.Len() != 2 {
+		t.Errorf("without a training part: %+v, %v", s, err)
 	}
 	for name, fs := range map[string]fstest.MapFS{"empty": {}, "no pictures": folder("a.txt", "b/c.txt")} {
 		if _, err := OpenFolder(fs, Options{Unlabeled: true}); err == nil {

@@ -94,8 +94,9 @@ func together(s, d *Splits) (moved int, err error) {
 }
 
 // WriteFolder writes a dataset of picture files as [OpenFolder] reads it: the files of
-// each part, with their bytes, as DIR/PART/CLASS/FILE. dir must not exist, or be
-// empty. It is complete, or not there. link, if it is not nil, makes a file instead
+// each part, with their bytes, as DIR/PART/CLASS/FILE; pictures without labels as
+// DIR/PART/FILE, below one more folder, pictures, if some of them lie in folders, which
+// must not become classes. dir must not exist, or be empty. It is complete, or not there. link, if it is not nil, makes a file instead
 // of writing its bytes, given the sample's name.
 func WriteFolder(ctx context.Context, s *Splits, dir string, link func(name, to string) error) error {
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
@@ -107,8 +108,12 @@ func WriteFolder(ctx context.Context, s *Splits, dir string, link func(name, to 
 		return err
 	}
 	return atomicfile.Folder(dir, func(tmp string) error {
+		place := placeByClass
+		if s.MultiLabel() && len(s.Classes()) == 0 {
+			place = placeUnlabeled(s)
+		}
 		for _, p := range s.parts() {
-			if err := writePart(ctx, p, filepath.Join(tmp, p.name), link); err != nil {
+			if err := writePart(ctx, p, filepath.Join(tmp, p.name), place, link); err != nil {
 				return err
 			}
 		}
@@ -116,7 +121,35 @@ func WriteFolder(ctx context.Context, s *Splits, dir string, link func(name, to 
 	})
 }
 
-func writePart(ctx context.Context, p part, dir string, link func(name, to string) error) error {
+// placeByClass returns the path of a sample's file below the folder of its part.
+func placeByClass(ds Dataset, i int) string {
+	class := ds.Classes()[ds.Labels(i)[0]]
+	return path.Join(class, belowClass(ds.Name(i), class))
+}
+
+// placeUnlabeled returns placeByClass of pictures without labels.
+func placeUnlabeled(s *Splits) func(ds Dataset, i int) string {
+	below := func(ds Dataset, i int) string {
+		of, k := origin(ds, i)
+		f, ok := of.(*fileSet)
+		if !ok {
+			return of.Name(k)
+		}
+		return strings.TrimPrefix(f.names[k], f.root)
+	}
+	flat := true
+	for _, p := range s.parts() {
+		for i := range p.ds.Len() {
+			flat = flat && !strings.Contains(below(p.ds, i), "/")
+		}
+	}
+	if flat {
+		return below
+	}
+	return func(ds Dataset, i int) string { return path.Join("pictures", below(ds, i)) }
+}
+
+func writePart(ctx context.Context, p part, dir string, place func(ds Dataset, i int) string, link func(name, to string) error) error {
 	for _, class := range p.ds.Classes() { // a class without pictures in a part stays one
 		if err := os.MkdirAll(filepath.Join(dir, class), 0o755); err != nil {
 			return err
@@ -127,8 +160,8 @@ func writePart(ctx context.Context, p part, dir string, link func(name, to strin
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		name, class := p.ds.Name(i), p.ds.Classes()[p.ds.Labels(i)[0]]
-		to := filepath.Join(dir, class, filepath.FromSlash(belowClass(name, class)))
+		name := p.ds.Name(i)
+		to := filepath.Join(dir, filepath.FromSlash(place(p.ds, i)))
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			return err
 		}

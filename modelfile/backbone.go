@@ -23,9 +23,7 @@ func (r *Result) backbone(net *models.Model, tensors map[string]*tensor.Tensor) 
 	}
 	var missing []string // heads
 	for _, h := range net.Heads() {
-		if slices.ContainsFunc(nn.Wants(net), func(w weights.Want) bool {
-			return inHead(w.Name, h.Path) && own[w.Name] == nil && !weights.IsCounter(w.Name)
-		}) {
+		if lacks(net, h, own) {
 			maps.DeleteFunc(own, func(name string, _ *tensor.Tensor) bool { return inHead(name, h.Path) })
 			if !h.Aux {
 				r.NewHead = true
@@ -49,6 +47,31 @@ func (r *Result) backbone(net *models.Model, tensors map[string]*tensor.Tensor) 
 		r.Notes = append(r.Notes, fmt.Sprintf("left out %d tensors that are not the network's, such as %s", len(left), left[0]))
 	}
 	return own
+}
+
+// lacks reports whether tensors of a head are missing.
+func lacks(net *models.Model, h models.Head, tensors map[string]*tensor.Tensor) bool {
+	return slices.ContainsFunc(nn.Wants(net), func(w weights.Want) bool {
+		return inHead(w.Name, h.Path) && tensors[w.Name] == nil && !weights.IsCounter(w.Name)
+	})
+}
+
+// bare returns the tensors of a classifier whose last layer is not in the file, and true:
+// the file is a backbone. Unless features are what the caller wants, all that is in the
+// file must be the network's, because a last layer of another name is not missing.
+func (r *Result) bare(net *models.Model, tensors map[string]*tensor.Tensor, opt Options) (map[string]*tensor.Tensor, bool) {
+	if net.Config.Task() != models.Classification || opt.Backbone || opt.Partial || opt.Classes != 0 ||
+		!slices.ContainsFunc(net.Heads(), func(h models.Head) bool { return lacks(net, h, tensors) }) {
+		return tensors, false
+	}
+	notes := len(r.Notes)
+	own := r.backbone(net, tensors)
+	r.NewHead = false // none is made
+	if !opt.Features && len(own) < len(tensors) {
+		r.Notes = r.Notes[:notes]
+		return tensors, false
+	}
+	return own, true
 }
 
 // recognize is [Recognize] for a network of package models. With backbone, the

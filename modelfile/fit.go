@@ -45,7 +45,11 @@ func (r *Result) fit(cfg models.Config, opt Options) error {
 	if opt.Backbone {
 		tensors = r.backbone(draft, tensors)
 	}
+	tensors, bare := r.bare(draft, tensors, opt)
 	fitted(&cfg, draft, tensors)
+	if bare {
+		cfg.Classes = 0
+	}
 	if err := r.normEps(&cfg, draft, tensors, opt.NormEps); err != nil {
 		return err
 	}
@@ -146,7 +150,7 @@ func preprocess(cfg models.Config, family string) (p data.Preprocess, why string
 		// Its trainer uses ImageNet's mean and deviation for CIFAR-10.
 		p.Width, p.Height, p.Resize = cfg.InputSize, cfg.InputSize, cfg.InputSize
 		return p, "in pytorch_resnet_cifar10", true
-	case cfg.Stem != models.StemCIFAR && cfg.Classes == 1000:
+	case cfg.Stem != models.StemCIFAR && (cfg.Classes == 1000 || cfg.Task() == models.Features):
 		return p, "usual for ImageNet", true
 	}
 	return p, "", false

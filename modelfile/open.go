@@ -55,6 +55,10 @@ type Options struct {
 	// then has fresh values drawn by Seed (see [Result].NewHead). It has no effect on
 	// files that describe their own network.
 	Backbone bool
+	// Features is for the features of a network of package models. A file without its
+	// last layer is a backbone anyway (see [Result].Task); with Features it may also have
+	// tensors that are not the network's, which are left out as by Backbone.
+	Features bool
 	// Deferred leaves large tensors in the file until they are needed, see
 	// [weights.LoadOptions]. Keras files are read whole.
 	Deferred bool
@@ -114,8 +118,8 @@ type Result struct {
 	Preprocess *data.Preprocess
 	Why        string
 	// NewHead is set if the file had no last layer for the network, see
-	// [Options].Backbone. Task is models.Features if the file describes a network that
-	// has none.
+	// [Options].Backbone. Task is models.Features if the network has none, as the file
+	// describes it or, of a classifier that is named, because the file has none.
 	NewHead bool
 	// Source describes where the tensors came from, Size is the bytes of the file.
 	Source *weights.Source

@@ -142,16 +142,17 @@ func openSplits(cfg Config, rec *Recipe, spec, valSpec string, share float64, se
 	if kind, _, _ := cut(spec); unlabeled && slices.Contains(segmentations.Kinds(), kind) {
 		return nil, fmt.Errorf("%s has boxes or masks of objects, and training without labels takes pictures alone: give their folder, as folder:DIR", spec)
 	}
+	elsewhere := cfg.ValData != "" || valSpec != "" || rec != nil && rec.Validation > 0
 	if valSpec == "" {
-		s, err := open(spec, data.Options{ValFraction: share, Seed: seed, Unlabeled: unlabeled})
-		return s, boxesOnly(err)
+		s, err := data.OpenSparing(open, spec, data.Options{ValFraction: share, Seed: seed, Unlabeled: unlabeled}, elsewhere)
+		return s, needsOther(err)
 	}
 	whole := data.Options{ValFraction: -1, Seed: seed, Unlabeled: unlabeled}
-	s, err := open(spec, whole)
+	s, err := data.OpenSparing(open, spec, whole, elsewhere)
 	if err != nil {
-		return nil, boxesOnly(err)
+		return nil, needsOther(err)
 	}
-	v, err := open(valSpec, whole)
+	v, err := data.OpenSparing(open, valSpec, whole, false)
 	if err == nil && unlabeled && (!judges(s) || !judges(v)) {
 		s.Notes = append(s.Notes, fmt.Sprintf("the data to evaluate on, %s, have no effect: features are judged by pictures with one label each, there and in the data to learn from", valSpec))
 		return s, v.Close()
@@ -165,8 +166,12 @@ func openSplits(cfg Config, rec *Recipe, spec, valSpec string, share float64, se
 	return s, nil
 }
 
-// boxesOnly adds to the error for objects without masks what can be trained on them.
-func boxesOnly(err error) error {
+// needsOther adds what can be trained to the error for objects without masks, and to that
+// for a test part that cannot be used.
+func needsOther(err error) error {
+	if bad := (*data.PartError)(nil); errors.As(err, &bad) && bad.Part == "test" {
+		return fmt.Errorf("%w. Without the test part: --val-split 0.1 evaluates on a share of the training pictures", err)
+	}
 	if none := (*segmentations.NoMaskError)(nil); errors.As(err, &none) {
 		return fmt.Errorf("%w. Detectors learn from boxes: --recipe detect, or --model fasterrcnn_resnet18_fpn, trains one; classifiers learn from pictures with a label, as folder:DIR", err)
 	}

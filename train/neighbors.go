@@ -10,7 +10,6 @@ import (
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/features"
 	"github.com/resnet-go/resnet/infer"
-	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -192,7 +191,7 @@ func (s *session) linearProbe(ctx context.Context, r *Result) error {
 		return nil
 	}
 	if s.cutOff {
-		s.log.note("the linear probe is left out, because there was no time for the features: resnet linear --model %s has it", term.Quote(s.existing(LastFile)))
+		s.log.note("the linear probe is left out, because there was no time for the features")
 		return nil
 	}
 	accuracy, err := e.probe(ctx, s.vars)

@@ -32,12 +32,12 @@ const tinySide = 40
 // choosePhotos fits the recipe photos to the data, see [Choose]. What was chosen and
 // why is noted.
 func choosePhotos(cfg Config) (Config, error) {
-	facts, err := factsOf(cfg)
+	// What the user has set decides what else is chosen.
+	own, err := LoadRecipe(photosRecipe, cfg.Set...)
 	if err != nil {
 		return cfg, err
 	}
-	// What the user has set decides what else is chosen.
-	own, err := LoadRecipe(photosRecipe, cfg.Set...)
+	facts, err := factsOf(cfg, own)
 	if err != nil {
 		return cfg, err
 	}
@@ -88,11 +88,12 @@ func choosePhotos(cfg Config) (Config, error) {
 	return cfg, nil
 }
 
-// factsOf looks at the data of a run: all labels, and the sizes of some pictures.
-func factsOf(cfg Config) (f pictureFacts, err error) {
+// factsOf looks at the data of a run by a recipe: all labels, and the sizes of some
+// pictures.
+func factsOf(cfg Config, rec *Recipe) (f pictureFacts, err error) {
 	s := cfg.Splits
 	if s == nil {
-		if s, err = openSplits(cfg, cfg.Recipe, cfg.Data, "", -1, cfg.Seed); err != nil {
+		if s, err = openSplits(cfg, rec, cfg.Data, "", -1, cfg.Seed); err != nil {
 			return f, err
 		}
 		defer s.Close()

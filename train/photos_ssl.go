@@ -32,7 +32,7 @@ func ChooseMethod(cfg Config, method string) (Config, error) {
 	if cfg.Splits == nil && !slices.Contains([]string{"folder", "multilabel", "tar"}, kind) {
 		return cfg, nil
 	}
-	facts, err := factsOf(cfg)
+	facts, err := factsOf(cfg, rec)
 	if err != nil || facts.side <= 2*tinySide {
 		return cfg, err
 	}

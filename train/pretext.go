@@ -179,7 +179,8 @@ func (j *job) checkViews() error {
 	return nil
 }
 
-// noteLabels tells what the labels of a run without labels are for.
+// noteLabels tells what the labels of a run without labels are for, and leaves out the
+// parts that nothing can be evaluated on.
 func (j *job) noteLabels() {
 	sp := j.splits
 	switch {
@@ -189,6 +190,11 @@ func (j *job) noteLabels() {
 		j.notes = append(j.notes, "nothing is evaluated: features are judged by pictures with one label each")
 	case judges(sp) && sp.Eval() != nil:
 		j.notes = append(j.notes, fmt.Sprintf("the network does not learn from the labels: they judge its features, on the %s part, by nearest neighbors and a linear probe", j.evalPart()))
+	}
+	if !judges(sp) {
+		alone := *sp
+		alone.Val, alone.Test = nil, nil
+		j.splits = &alone
 	}
 }
 

@@ -92,8 +92,8 @@ type Recipe struct {
 	// batchOfRate is the batch size that the recipe has without changes by KEY=VALUE:
 	// the one that its learning rate is meant for. 0 if it is not known.
 	batchOfRate int
-	// fullLength is that of the recipe before a shorter run shortened its warm-up.
-	fullLength runLength
+	// shortened are the times that a shorter run has changed.
+	shortened []shortened
 }
 
 // optimizerKinds are the names of optimizers in recipes.

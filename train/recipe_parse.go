@@ -110,7 +110,8 @@ func recipeText(name string) ([]byte, error) {
 
 // ParseRecipe reads a recipe's text. A recipe may begin with "base: NAME" to
 // change a built-in one. file is the name for messages. Where set or a recipe with a
-// base makes the run shorter and gives no lr.warmup, the warm-up gets shorter in
+// base makes the run shorter, or gives its length in the other unit, the times that it
+// does not give (lr.warmup, lr.every, lr.milestones, finetune.warm_head) change in
 // proportion.
 func ParseRecipe(file string, text []byte, set ...string) (*Recipe, error) {
 	return parseRecipe(file, text, nil, set)
@@ -149,9 +150,7 @@ func parseRecipe(file string, text []byte, chosen, set []string) (*Recipe, error
 			return nil, err
 		}
 	}
-	if keys := keysOf(set); !slices.Contains(keys, "lr.warmup") && !slices.Contains(keys, "lr") {
-		r.shorten(root, before)
-	}
+	r.shorten(root, before, givenBy(set))
 	if err := root.Decode(r); err != nil {
 		return nil, decodeError(file, err)
 	}
@@ -201,12 +200,10 @@ func (r *Recipe) resolveBase(file string, root *yaml.Node) (*yaml.Node, error) {
 	if under, err = r.resolveBase(base.Value, under); err != nil {
 		return nil, err
 	}
-	before, given := lengthOf(under), lookupPath(root, []string{"lr", "warmup"}) != nil
+	before := lengthOf(under)
 	overlay(under, root)
 	remove(under, "base")
-	if !given {
-		r.shorten(under, before)
-	}
+	r.shorten(under, before, func(key string) bool { return lookupPath(root, strings.Split(key, ".")) != nil })
 	return under, nil
 }
 
@@ -263,15 +260,19 @@ func applySet(root *yaml.Node, set string) error {
 	if !ok {
 		return &RecipeError{File: "--set", Problem: fmt.Sprintf("%q is not of the form KEY=VALUE, such as lr.peak=0.1", set)}
 	}
+	names := strings.Split(key, ".")
 	var doc yaml.Node
 	if err := yaml.Unmarshal([]byte(value), &doc); err != nil {
-		return &RecipeError{File: "--set", Key: key, Problem: err.Error()}
+		problem := fmt.Sprintf("%.60q cannot be read: a bracket, brace or quote may be missing", value)
+		if want := wantedAt(names); want != "" {
+			problem = fmt.Sprintf("%.60q is not %s", value, want)
+		}
+		return &RecipeError{File: "--set", Key: key, Problem: problem}
 	}
 	node := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}
 	if len(doc.Content) > 0 {
 		node = doc.Content[0]
 	}
-	names := strings.Split(key, ".")
 	old := lookupPath(root, names)
 	for i := len(names) - 1; i >= 0; i-- {
 		node = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{
@@ -280,11 +281,6 @@ func applySet(root *yaml.Node, set string) error {
 	noLines(node)
 	if err := checkKeys("--set", "", node, reflect.TypeFor[Recipe]()); err != nil {
 		return err
-	}
-	if err := node.Decode(&Recipe{}); err != nil {
-		e := decodeError("--set", err)
-		e.Key = key
-		return e
 	}
 	if lookup(node, "base") != nil {
 		return &RecipeError{File: "--set", Key: "base", Problem: "name the recipe with --recipe"}
@@ -314,14 +310,14 @@ func noLines(n *yaml.Node) {
 }
 
 // checkKeys compares the keys of a mapping with the fields of the type that it
-// will be decoded into.
+// will be decoded into, and their values with the types of the fields.
 func checkKeys(file, at string, n *yaml.Node, t reflect.Type) error {
 	names, fields := recipeFields(t)
 	if n.Kind == yaml.AliasNode {
 		return &RecipeError{File: file, Line: n.Line, Key: at, Problem: "aliases (*name) are not used in recipes"}
 	}
 	if n.Kind != yaml.MappingNode || fields == nil {
-		return nil
+		return checkValue(file, at, n, t)
 	}
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {

@@ -2,6 +2,7 @@ package train
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -48,7 +49,7 @@ func TestSetAndBase(t *testing.T) {
 		!r.Loss.ClassWeights.Balanced || r.Augment.RandomErasing.P != 0.5 || r.Preprocess.Preset != "cifar10" || r.Model != "resnet18" {
 		t.Errorf("%+v", r)
 	}
-	if r.LR.Warmup != 5 || r.Augment.RandomErasing.Scale[1] != 0.33 {
+	if r.LR.Warmup != 0.4167 || r.Augment.RandomErasing.Scale[1] != 0.33 {
 		t.Errorf("keys beside the changed ones were lost: %+v", r)
 	}
 	path := filepath.Join(t.TempDir(), "mine.yaml")
@@ -76,7 +77,7 @@ func TestMistakesInRecipes(t *testing.T) {
 		"in augment":     {change("pad_crop", "padcrop"), "", `r.yaml:11: augment.padcrop: unknown key; did you mean "pad_crop"?`},
 		"in preprocess":  {change("width:", "widht:"), "", `preprocess.widht: unknown key; did you mean "width"?`},
 		"twice":          {change("epochs: 3", "epochs: 3\nepochs: 4"), "", "r.yaml:5:"},
-		"type":           {change("epochs: 3", "epochs: many"), "", "r.yaml:4: "},
+		"type":           {change("epochs: 3", "epochs: many"), "", `recipe r.yaml:4: epochs: "many" is not a whole number`},
 		"value":          {change("momentum: 0.9", "momentum: 1.9"), "", "r.yaml:6: optimizer.momentum: 1.9"},
 		"schedule":       {change("cosine", "cosin"), "", `r.yaml:7: lr.schedule: unknown schedule "cosin"; did you mean "cosine"?`},
 		"optimizer":      {change("name: sgd", "name: sdg"), "", `unknown optimizer "sdg"; did you mean "sgd"?`},
@@ -89,11 +90,11 @@ func TestMistakesInRecipes(t *testing.T) {
 		"set key":        {toyRecipe, "lr.peek=1", `recipe --set: lr.peek: unknown key; did you mean "peak"?`},
 		"set form":       {toyRecipe, "lr.peak", "KEY=VALUE"},
 		"set value":      {toyRecipe, "lr.peak=-1", "recipe --set: lr.peak: -1 is not"},
-		"set type":       {toyRecipe, "batch_size=large", "batch_size"},
-		"set into text":  {toyRecipe, "name.first=x", "name"},
+		"set type":       {toyRecipe, "batch_size=large", `recipe --set: batch_size: "large" is not a whole number`},
+		"set into text":  {toyRecipe, "name.first=x", "name: {first: x} is not a name or text"},
 		"both lengths":   {change("epochs: 3", "epochs: 3\niterations: 4"), "", "either epochs or iterations"},
 		"neither":        {change("epochs: 3", "eval_every: 1"), "", "either epochs or iterations"},
-		"class weights":  {change("label_smoothing: 0.1", "class_weights: heavy"), "", "neither balanced"},
+		"class weights":  {change("label_smoothing: 0.1", "class_weights: heavy"), "", "r.yaml:8: loss.class_weights: \"heavy\" is not balanced, none, a list of numbers, or"},
 	} {
 		var set []string
 		if c.set != "" {
@@ -110,6 +111,60 @@ func TestMistakesInRecipes(t *testing.T) {
 	}
 	if _, err := LoadRecipe("no/such.yaml"); err == nil || !strings.Contains(err.Error(), "no/such.yaml") {
 		t.Errorf("a missing file: %v", err)
+	}
+}
+
+// TestValuesOfAnotherType: each key tells what it wants in words of ours, in a file as by
+// KEY=VALUE, and none takes a value of another kind without a word.
+func TestValuesOfAnotherType(t *testing.T) {
+	for _, key := range RecipeKeys() {
+		if key == "preprocess" || strings.HasPrefix(key, "preprocess.") {
+			continue // of the fields, below
+		}
+		names := strings.Split(key, ".")
+		want, bad := wantedAt(names), "[a, {b: c}]"
+		switch want {
+		case "":
+			t.Fatalf("nothing is known of %s", key)
+		case "a number", "a whole number", "true or false":
+			bad = "abc"
+		}
+		var text strings.Builder
+		for i, name := range names {
+			fmt.Fprintf(&text, "%s%s:", strings.Repeat("  ", i), name)
+			if i+1 < len(names) {
+				text.WriteByte('\n')
+			}
+		}
+		_, fromFile := ParseRecipe("r.yaml", []byte(text.String()+" "+bad+"\n"))
+		_, bySet := LoadRecipe("cifar", key+"="+bad)
+		for _, err := range []error{fromFile, bySet} {
+			var re *RecipeError
+			if !errors.As(err, &re) || re.Key != key || !strings.HasSuffix(re.Problem, " is not "+want) || (re.File == "r.yaml") != (re.Line == len(names)) {
+				t.Errorf("%s=%s: %v", key, bad, err)
+			}
+		}
+	}
+	for set, want := range map[string]string{
+		"lr.peak=0,1":                         "lr.peak: \"0,1\" is not a number",
+		"lr.peak=[1":                          "lr.peak: \"[1\" is not a number",
+		"lr.peek=[1":                          "lr.peek: \"[1\" cannot be read",
+		"lr.peak={a: 1}":                      "lr.peak: {a: 1} is not a number",
+		"epochs=1.5":                          "epochs: \"1.5\" is not a whole number",
+		"epochs=99999999999999999999":         "is not a whole number",
+		"detect={min_sizes: [1.5]}":           "detect.min_sizes: [1.5] is not a list with a whole number at each place, such as [1, 2]",
+		"lr.milestones=[10, x]":               "lr.milestones: [10, x] is not a list with a number at each place",
+		"lr=fast":                             "lr: \"fast\" is not keys with values, as {schedule: …}",
+		"preprocess=[1]":                      "preprocess: [1] is not the name of a way to prepare pictures, or keys with values, as {channels: …}",
+		"preprocess.width=wide":               "preprocess.width: \"wide\" is not a whole number",
+		"augment.random_erasing={scale: [1]}": "augment.random_erasing.scale: [1] is not a list of length 2 with a number at each place, such as [1, 2]",
+	} {
+		if _, err := LoadRecipe("cifar", set); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", set, err, want)
+		}
+	}
+	if r, err := LoadRecipe("cifar", "epochs=1e1", "lr.peak=1"); err != nil || r.Epochs != 10 {
+		t.Errorf("numbers in other forms: %v", err)
 	}
 }
 

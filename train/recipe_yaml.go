@@ -34,7 +34,6 @@ func (c *ClassWeights) UnmarshalYAML(n *yaml.Node) error {
 		case "", "none", "null":
 			return nil
 		}
-		return fmt.Errorf("line %d: %q is neither balanced, none, a list of numbers nor numbers by class name", n.Line, n.Value)
 	}
 	if n.Kind == yaml.MappingNode {
 		return n.Decode(&c.ByName)

@@ -250,13 +250,30 @@ func (s *session) evaluateInTime(outer context.Context) (*Metrics, error) {
 	switch {
 	case err != nil && ctx.Err() != nil && outer.Err() == nil:
 		s.evaluated, s.cutOff = time.Since(began), true
-		s.log.note("the evaluation of epoch %d was cut off after %s by the limit of time, %s: evaluate %s by resnet eval", s.state.Epoch+1, s.evaluated.Round(time.Millisecond), s.maxTime, LastFile)
+		s.log.note("the evaluation of epoch %d was cut off after %s by the limit of time, %s%s", s.state.Epoch+1, s.evaluated.Round(time.Millisecond), s.maxTime, s.evaluatedBy())
 		return nil, nil
 	case err != nil:
 		return nil, err
 	}
 	s.evaluated = time.Since(began)
 	return &m, nil
+}
+
+// evaluatedBy tells the command that evaluates the model of the run, as the end of a
+// sentence; "" if no file is written.
+func (s *session) evaluatedBy() string {
+	if s.out == "" {
+		return ""
+	}
+	command := "eval"
+	if s.rec.SSL != nil { // a backbone, whose features are judged
+		command = "linear"
+	}
+	words := []string{"resnet", command, "--model", filepath.Join(s.out, LastFile)}
+	if s.splits.Spec != "" {
+		words = append(words, "--data", s.splits.Spec)
+	}
+	return ": " + term.Quote(words...) + " evaluates the model"
 }
 
 // due reports whether the epoch in progress ends with an evaluation.

@@ -63,13 +63,13 @@ func prepare(ctx context.Context, cfg Config) (_ *session, err error) {
 		}
 		s.rec = cfg.Recipe
 		s.notes = append(s.notes, cfg.chosen...)
-		if note := s.rec.warmupNote(); note != "" {
-			s.notes = append(s.notes, note)
-		}
 		s.state.ValData = cfg.ValData
 	}
 	if err := s.rec.Valid(); err != nil {
 		return nil, fmt.Errorf("recipe %s: %w", s.rec.Name, err)
+	}
+	if !cfg.Resume {
+		s.notes = append(s.notes, s.rec.timesNotes()...)
 	}
 	if err := s.choosePrecision(); err != nil {
 		return nil, err
@@ -284,7 +284,7 @@ func (j *job) shape() []models.Option {
 // classes are others.
 func (j *job) pretrained(ref modelfile.Ref) (nn.Module, error) {
 	model := ref.String()
-	r, err := ref.Open(modelfile.Options{Keys: j.keys, Backbone: j.replacesHead(), Seed: j.seed})
+	r, err := ref.Open(modelfile.Options{Keys: j.keys, Backbone: j.rec.SSL == nil && j.replacesHead(), Features: j.rec.SSL != nil, Seed: j.seed})
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}

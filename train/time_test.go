@@ -43,8 +43,22 @@ func TestMaxTimeBoundsTheEvaluation(t *testing.T) {
 	if r.Best != nil || r.Last.Val != nil || !strings.Contains(r.Stopped, "the limit of time") || r.LastFile == "" {
 		t.Errorf("%+v", r)
 	}
-	if text := cfg.Log.W.(*bytes.Buffer).String(); !strings.Contains(text, "was cut off") || !strings.Contains(text, "resnet eval") {
+	if text := cfg.Log.W.(*bytes.Buffer).String(); !strings.Contains(text, "was cut off") || !strings.Contains(text, "resnet eval --model "+r.LastFile) {
 		t.Errorf("the log is %s", text)
+	}
+}
+
+// What evaluates the model fits its kind: eval refuses backbones.
+func TestEvaluatedBy(t *testing.T) {
+	s := &session{job: job{rec: &Recipe{}, splits: &data.Splits{Spec: "folder:my photos"}}, output: output{out: "out"}}
+	for want, ssl := range map[string]*SSLRecipe{"resnet eval --model": nil, "resnet linear --model": {}} {
+		s.rec.SSL = ssl
+		if got := s.evaluatedBy(); !strings.Contains(got, want+" "+filepath.Join("out", LastFile)+" --data 'folder:my photos'") {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if s.out = ""; s.evaluatedBy() != "" {
+		t.Error("a model is named that is not there")
 	}
 }
 

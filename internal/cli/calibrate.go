@@ -142,7 +142,7 @@ func (c *calibrateCommand) run(ctx context.Context) error {
 	}
 	opt := train.DataOptions(m.Meta())
 	opt.IgnoreOrientation = c.asStored
-	splits, err := openData(c.data, opt)
+	splits, err := c.openNoted(c.data, opt)
 	if err != nil {
 		return err
 	}

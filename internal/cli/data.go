@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -70,6 +71,21 @@ func split(s *data.Splits, name string) (data.Dataset, string, error) {
 	return ds, name, nil
 }
 
+// openLabeledOrNot is openData for commands that need no labels. Pictures that are not
+// sorted into classes are opened without labels; with unlabeled, those are, too, of which
+// only some are in no class folder, as train --task ssl takes them.
+func openLabeledOrNot(spec string, opt data.Options, unlabeled bool) (*data.Splits, error) {
+	opt.Unlabeled = unlabeled
+	s, err := openData(spec, opt)
+	if none := (*data.NoClassesError)(nil); errors.As(err, &none) && !unlabeled {
+		opt.Unlabeled = true
+		return openData(spec, opt)
+	}
+	return s, err
+}
+
+const unlabeledUsage = "also take the pictures in no class folder, if there are any; none has a label then, as for train --task ssl"
+
 func (a *app) dataCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "data",
@@ -83,6 +99,7 @@ func (a *app) dataCommand() *cobra.Command {
 
 func (a *app) dataCheckCommand() *cobra.Command {
 	var seed uint64
+	var unlabeled bool
 	cmd := &cobra.Command{
 		Use:   "check [SPEC]",
 		Short: "Count classes, find unreadable pictures and duplicates",
@@ -96,6 +113,8 @@ Of pictures with boxes (coco:DIR, coco:FILE.json, voc:DIR, or a zip) it also cou
 the objects, and reports annotations that are likely wrong: of unknown pictures or
 categories, with an id twice, without area, outside of their picture, pictures that are
 not there or have another size.
+
+Folders without classes are checked as pictures without labels.
 
 The exit code is 1 if a picture cannot be decoded or is in two parts, a class folder
 to train on has no pictures, an annotation is wrong, or no pixel of the masks counts
@@ -114,7 +133,7 @@ but those of class 0.`,
 			if hasBoxes(spec) {
 				return a.checkBoxes(cmd.Context(), spec, seed)
 			}
-			s, err := openData(spec, data.Options{Seed: seed})
+			s, err := openLabeledOrNot(spec, data.Options{Seed: seed}, unlabeled)
 			if err != nil {
 				return err
 			}
@@ -135,12 +154,16 @@ but those of class 0.`,
 		},
 	}
 	cmd.Flags().Uint64Var(&seed, "seed", 0, "selects the validation part if the data have none")
+	cmd.Flags().BoolVar(&unlabeled, "unlabeled", false, unlabeledUsage)
 	return cmd
 }
 
 func (a *app) printCheck(r *data.Report) error {
-	a.printf("%s: %s\n\n", r.Spec, term.Plural(len(r.Classes), "class"))
-	heads := []string{"class"}
+	what, heads := term.Plural(len(r.Classes), "class"), []string{"class"}
+	if len(r.Classes) == 0 {
+		what, heads = "pictures without labels", []string{""}
+	}
+	a.printf("%s: %s\n\n", r.Spec, what)
 	for _, p := range r.Parts {
 		heads = append(heads, ">"+p.Name)
 	}
@@ -164,7 +187,9 @@ func (a *app) printCheck(r *data.Report) error {
 	if masks {
 		row("no class", func(p data.PartReport) any { return pixelShare(p, p.Ignored) })
 	}
-	t.Rule()
+	if len(r.Classes) > 0 {
+		t.Rule()
+	}
 	row("pictures", func(p data.PartReport) any { return term.Count(p.Images) })
 	row("unreadable", func(p data.PartReport) any { return term.Count(len(p.Bad)) })
 	row("gray", func(p data.PartReport) any { return term.Count(p.Gray) })

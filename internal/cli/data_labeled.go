@@ -51,9 +51,10 @@ func (d *labeledData) explain(err error) error {
 	return err
 }
 
-// openNoted is openData, and prints the notes.
+// openNoted is openData, and prints the notes. A test part that cannot be used is left
+// out where there is a validation part, as in training.
 func (a *app) openNoted(spec string, opt data.Options) (*data.Splits, error) {
-	s, err := openData(spec, opt)
+	s, err := data.OpenSparing(openData, spec, opt, false)
 	if err != nil {
 		return nil, err
 	}

@@ -24,14 +24,15 @@ func (a *app) dataSplitCommand() *cobra.Command {
 	var out string
 	var val, test float64
 	var seed uint64
-	var link bool
+	var link, unlabeled bool
 	cmd := &cobra.Command{
 		Use:   "split SPEC",
 		Short: "Divide pictures into a training, a validation and a test part",
 		Long: `split copies the pictures of folder:DIR or folder:FILE.zip into a new folder, with
 train/, val/ and test/, and one folder per class in each. Every class is divided
 in the same shares. Copies of a picture stay in one part, so that none is trained
-on and evaluated. A part that the data have already is kept.
+on and evaluated. A part that the data have already is kept. Pictures that are not
+sorted into classes are divided into parts without classes.
 
 The same seed divides the same pictures alike, and most pictures stay in their part
 when others are added.`,
@@ -47,7 +48,7 @@ when others are added.`,
 			case !(val >= 0 && test >= 0 && val+test > 0 && val+test < 1):
 				return usagef("--val %g and --test %g must be shares of 0 or more with a sum above 0 and below 1", val, test)
 			}
-			s, err := openData(args[0], data.Options{ValFraction: -1, Seed: seed})
+			s, err := openLabeledOrNot(args[0], data.Options{ValFraction: -1, Seed: seed}, unlabeled)
 			if err != nil {
 				return err
 			}
@@ -99,7 +100,11 @@ when others are added.`,
 					a.printf("%s: %s\n", filepath.Join(out, p), term.Plural(n, "picture"))
 				}
 			}
-			a.printf("\nnext:\n  resnet train --data %s\n", term.Quote("folder:"+out))
+			task := ""
+			if len(s.Classes()) == 0 {
+				task = " --task " + sslTask
+			}
+			a.printf("\nnext:\n  resnet train%s --data %s\n", task, term.Quote("folder:"+out))
 			return nil
 		},
 	}
@@ -108,6 +113,7 @@ when others are added.`,
 	f.Float64Var(&val, "val", 0.2, "share of the pictures of each class for validation")
 	f.Float64Var(&test, "test", 0, "share of the pictures of each class for testing")
 	f.BoolVar(&link, "link", false, "make hard links instead of copies")
+	f.BoolVar(&unlabeled, "unlabeled", false, unlabeledUsage)
 	f.Uint64Var(&seed, "seed", 0, "seed of the choice")
 	return cmd
 }

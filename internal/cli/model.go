@@ -34,6 +34,7 @@ type modelFlags struct {
 	nonFinite  bool
 	skipSums   bool
 	mirror     bool // average with the mirror image
+	features   bool // the command needs no last layer
 	normEps    normEpsFlag
 }
 
@@ -124,7 +125,7 @@ func (f *modelFlags) open(a *app, topK int) (*resnet.Model, error) {
 	opt := resnet.Options{Threads: a.threads, Batch: f.batch, TopK: topK, IgnoreOrientation: f.asStored, Mirror: f.mirror,
 		Compute: resnet.Compute{Exact: f.exact, BF16: engine.BF16(f.bf16), Tuning: a.tuning(f.noTuning || f.exact), BatchInvariant: f.invariant}}
 	opt.Weights.Keys, opt.Weights.Output, opt.Weights.AllowNonFinite = keys, f.output, f.nonFinite
-	opt.Weights.SkipChecksums, opt.Weights.NormEps = f.skipSums, f.normEps.value
+	opt.Weights.Features, opt.Weights.SkipChecksums, opt.Weights.NormEps = f.features, f.skipSums, f.normEps.value
 	if f.preprocess != "" {
 		p, err := readPreprocess(f.preprocess)
 		if err != nil {
@@ -178,6 +179,7 @@ var ofTask = map[models.Task]struct{ name, does, command string }{
 // openFor is open for a command that needs a model of one task, such as those in
 // examples. A command that needs features takes a classifier, too.
 func (f *modelFlags) openFor(a *app, topK int, task models.Task, examples string) (*resnet.Model, error) {
+	f.features = task == models.Features
 	m, err := f.open(a, topK)
 	if err != nil || m.Task() == task || task == models.Features && m.Task() == models.Classification {
 		return m, err
@@ -191,7 +193,7 @@ func (f *modelFlags) openFor(a *app, topK int, task models.Task, examples string
 
 // noClasses is the error for a backbone where classes are needed.
 func noClasses(m *resnet.Model) error {
-	return usagef("%s has no last layer, so it gives features and no classes: train one by resnet train --model %s --data folder:PHOTOS, or print its features by resnet embed", m.Name(), m.Name())
+	return usagef("%s has no last layer, so it gives features and no classes: train one by resnet train --model %s --data folder:PHOTOS, fit one by resnet linear, or print its features by resnet embed", m.Name(), m.Name())
 }
 
 // parseModel is [modelfile.Parse] with usage errors.

@@ -27,6 +27,13 @@ func photoSet(t *testing.T) (dir, zipped string) {
 	if err := os.WriteFile(filepath.Join(dir, "bad.png"), []byte("\x89PNG\r\n\x1a\nxxxx"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	zipOf(t, dir, zipped)
+	return dir, zipped
+}
+
+// zipOf packs a folder.
+func zipOf(t *testing.T, dir, path string) {
+	t.Helper()
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	if err := z.AddFS(os.DirFS(dir)); err != nil {
@@ -35,10 +42,9 @@ func photoSet(t *testing.T) (dir, zipped string) {
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(zipped, b.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return dir, zipped
 }
 
 func predicted(t *testing.T, out string) (lines []predictionLine) {

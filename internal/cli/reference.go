@@ -144,7 +144,7 @@ func (c *trainCommand) referenceOf(ctx context.Context, r *train.Result) error {
 	if c.valData != "" {
 		spec = c.valData
 	}
-	splits, err := openData(spec, train.DataOptions(meta))
+	splits, err := data.OpenSparing(openData, spec, train.DataOptions(meta), false)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -53,6 +54,55 @@ func TestFlagsBeforeTraining(t *testing.T) {
 	}
 	if code, _, stderr := cli(t, strings.Fields("train --task ssl --data folder:one"+short)...); code != exitFailed || !strings.Contains(stderr, "folder:one has 1 picture to learn from") {
 		t.Errorf("one picture: code %d, %s", code, stderr)
+	}
+}
+
+// TestUnusableTestPart: a test part with a class of its own, or without class folders, ends
+// a training only where it is needed.
+func TestUnusableTestPart(t *testing.T) {
+	t.Chdir(t.TempDir())
+	sslPictures(t, ".")
+	for _, name := range []string{"more", "flat", "validated"} {
+		if err := os.CopyFS(name, os.DirFS("parts")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writePicture(t, filepath.Join("more", "test", "eel", "0.png"), 30)
+	writePicture(t, filepath.Join("validated", "test", "eel", "0.png"), 30)
+	writePicture(t, filepath.Join("validated", "val", "cat", "0.png"), 31)
+	if err := os.RemoveAll(filepath.Join("flat", "test")); err != nil {
+		t.Fatal(err)
+	}
+	writePicture(t, filepath.Join("flat", "test", "0.png"), 30)
+	for i, c := range []struct {
+		args string
+		want string // of the error; empty for none
+	}{
+		{"--data folder:more", "test/eel/ has no counterpart in train/"},
+		{"--data folder:more --recipe cifar-fast", "--val-split 0.1 evaluates on a share of the training pictures"},
+		{"--data folder:more --task ssl", "--val-split 0.1"},
+		{"--data folder:flat", "test has no pictures"},
+		{"--data folder:more --val-split 0.3", ""},
+		{"--data folder:more --val-split 0.3 --task ssl", ""},
+		{"--data folder:more --val-data folder:parts", ""},
+		{"--data folder:flat --val-split 0.3 --recipe cifar-fast", ""},
+		{"--data folder:validated", ""},
+	} {
+		code, out, errs := cli(t, strings.Fields(fmt.Sprintf("train --epochs 1 --batch 4 --size 16 --model resnet8-cifar --out run%d %s", i, c.args))...)
+		switch {
+		case c.want != "" && (code != exitFailed || !strings.Contains(errs, c.want)):
+			t.Errorf("%s: code %d, %s", c.args, code, errs)
+		case c.want == "" && (code != exitDone || strings.Count(errs, "the test part is left out: test") != 1):
+			t.Errorf("%s: code %d\n%s%s", c.args, code, out, errs)
+		}
+	}
+	// What evaluates a model divides the data as its training did.
+	for i, data := range map[int]string{4: "folder:more", 8: "folder:validated"} {
+		model := fmt.Sprintf("run%d/best.safetensors", i)
+		if out := done(t, "eval", "--model", model, "--data", data); !strings.Contains(out, "val") {
+			t.Errorf("eval on %s: %s", data, out)
+		}
+		done(t, "linear", "--model", model, "--data", data)
 	}
 }
 

@@ -396,8 +396,15 @@ func (c *trainCommand) print(r *train.Result) error {
 		c.printf("linear probe of the last epoch: %s right\n", term.Percent(*r.LinearProbe))
 	}
 	if best.Train.Gauge != nil {
-		named := term.Quote(model)
-		c.printf("model: %s (a backbone without a last layer)\n\nnext:\n  resnet train --model %s --data folder:LABELED\n  resnet embed --model %s PHOTO\n  resnet summary %s\n", model, named, named, named)
+		labeled := " --data folder:LABELED"
+		if r.LinearProbe != nil || best.Val != nil { // by the labels
+			labeled = spec
+		}
+		c.printf("model: %s (a backbone without a last layer)\n\nnext:\n", model)
+		for _, next := range []string{"linear" + labeled, "train" + labeled, "map " + term.Quote(meta.Data.Spec) + " -o map.html", "embed PHOTO"} {
+			c.printf("  resnet %s --model %s\n", next, term.Quote(model))
+		}
+		c.printf("  resnet summary %s\n", term.Quote(model))
 		return nil
 	}
 	use := "predict"
