@@ -17,6 +17,7 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/explain"
 	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/ownpng"
 	"github.com/resnet-go/resnet/internal/sheet"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/models"
@@ -304,7 +305,7 @@ func (a *app) writePNG(path string, m image.Image) error {
 }
 
 func savePNG(path string, m image.Image) error {
-	return atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, m) })
+	return atomicfile.Write(path, func(w io.Writer) error { return ownpng.Encode(w, m, png.DefaultCompression) })
 }
 
 // writeMaps writes the numbers of the maps.
