@@ -10,6 +10,7 @@ import (
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/detection"
 	"github.com/resnet-go/resnet/detect"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/metrics"
@@ -73,7 +74,7 @@ has all detections in the form of COCO's results.`,
 		},
 	}
 	c.add(cmd, 128)
-	c.addData(cmd, "part of the data: train, val or test", []string{"train", "val", "test"}, "the validation part")
+	c.addData(cmd, "part of the data: train, val or test", []string{"train", "val", "test"}, "selects the validation part if the data have none (default: as the model was trained)")
 	c.device.add(cmd, a)
 	c.normEps.add(cmd)
 	c.addOrientation(cmd)
@@ -134,20 +135,25 @@ func (c *evalCommand) run(ctx context.Context) error {
 		}
 	}
 	switch {
-	case m.Task() == models.Detection:
-		return c.runBoxes(ctx, m)
 	case m.Task() == models.Features:
 		return noClasses(m)
-	case m.Task() == models.Classification && c.data == "" && !knowsSample(m):
-		return usagef("--data is missing: without it, eval measures on the sample inside the program, whose classes (T-shirt/top, Trouser, …) %s does not have; name data such as folder:photos", m.Name())
-	case m.Task() == models.Segmentation && c.data == "":
+	case m.Task() == models.Segmentation && c.data == "" && m.Meta().Data.Spec == "":
 		return usagef("--data is missing: %s is a segmentation network, which is measured on pictures with masks, of kind masks, voc or coco", m.Name())
+	case m.Task() == models.Detection && c.data == "" && m.Meta().Data.Spec == "":
+		return usagef("--data is missing: %s is a detector, which is measured on pictures with boxes, of kind %s", m.Name(), strings.Join(detection.Kinds(), " or "))
+	}
+	if err := c.choose(c.app, m); err != nil {
+		return err
+	}
+	switch {
+	case m.Task() == models.Detection:
+		return c.runBoxes(ctx, m)
 	case m.Task() == models.Classification && hasObjects(c.data):
 		return usagef("%s is a classifier, but %s has boxes or masks of objects: name a detector or a segmentation network by --model, or data with a label for each picture", m.Name(), c.data)
 	}
 	splits, err := c.openNoted(c.data, c.options(m, c.asStored))
 	if err != nil {
-		return err
+		return c.opened(err)
 	}
 	defer splits.Close()
 	ds, part, err := split(splits, c.split)
@@ -206,17 +212,6 @@ func (c *evalCommand) refuse(what string, flags ...string) error {
 		}
 	}
 	return nil
-}
-
-// knowsSample reports whether a model has the classes of the sample inside the program.
-func knowsSample(m *resnet.Model) bool {
-	s, err := openData("", data.Options{})
-	if err != nil {
-		return true // which opening it again reports
-	}
-	defer s.Close()
-	_, err = m.LabelsOf(s.Eval())
-	return err == nil
 }
 
 const noCIFAR = "the model inside the program is for pictures like CIFAR-10's, which the program does not contain: name data, as " +

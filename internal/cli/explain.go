@@ -164,6 +164,10 @@ func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 		if err != nil {
 			return usageError{err}
 		}
+		if slices.Contains(opt.Classes, i) { // by its name and by its number, perhaps
+			c.note("--class %s is given twice, and counts once", name)
+			continue
+		}
 		opt.Classes = append(opt.Classes, i)
 	}
 	parts := len(names)
@@ -424,6 +428,24 @@ type objectNumbers []int
 // String implements pflag.Value.
 func (n *objectNumbers) String() string {
 	return strings.Trim(strings.ReplaceAll(fmt.Sprint([]int(*n)), " ", ","), "[]")
+}
+
+// GetSlice implements pflag.SliceValue, as Append and Replace do.
+func (n *objectNumbers) GetSlice() []string {
+	var list []string
+	for _, k := range *n {
+		list = append(list, strconv.Itoa(k))
+	}
+	return list
+}
+
+// Append is Set.
+func (n *objectNumbers) Append(s string) error { return n.Set(s) }
+
+// Replace sets the numbers anew.
+func (n *objectNumbers) Replace(list []string) error {
+	*n = nil
+	return n.Set(strings.Join(list, ","))
 }
 
 // Type implements pflag.Value.
