@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
@@ -22,7 +23,7 @@ type evalCommand struct {
 	*app
 	modelFlags
 	labeledData
-	changed   func(flag string) bool // it was given
+	flags     *pflag.FlagSet // of the command
 	reference bool
 	flip      bool
 	worst     int
@@ -79,7 +80,7 @@ has all detections in the form of COCO's results.`,
 	c.normEps.add(cmd)
 	c.addOrientation(cmd)
 	f := cmd.Flags()
-	c.changed = f.Changed
+	c.flags = f
 	f.BoolVar(&c.flip, "tta", false, "test-time augmentation: average the logits of the picture and its mirror image")
 	f.BoolVar(&c.reference, "reference", false, "also write the distribution of the model's answers to up to 2,000 of the pictures into the model file, for resnet serve --drift")
 	f.IntVar(&c.worst, "worst", 10, "number of wrong answers to list, by highest loss")
@@ -167,9 +168,9 @@ func (c *evalCommand) run(ctx context.Context) error {
 		return usagef("%s is a segmentation network, which is measured on pictures with masks: name data of kind masks, voc or coco, not %s", m.Name(), splits.Spec)
 	}
 	if ds.MultiLabel() {
-		err = c.refuse("data of several labels per picture", "worst")
+		err = without(c.flags, "for data of several labels per picture", "worst")
 	} else {
-		err = c.refuse("data of one label per picture", "threshold")
+		err = without(c.flags, "for data of one label per picture", "threshold")
 	}
 	if err != nil {
 		return err
@@ -201,17 +202,6 @@ func (c *evalCommand) run(ctx context.Context) error {
 		return c.printMulti(e)
 	}
 	return c.printSingle(e)
-}
-
-// refuse returns an error if a flag was given that what is measured does not use.
-func (c *evalCommand) refuse(what string, flags ...string) error {
-	for _, name := range flags {
-		if c.changed(name) {
-			return usagef("--%s is for %s, and this is %s: leave it out", name,
-				map[string]string{"threshold": "pictures with several labels", "worst": "pictures with one label each"}[name], what)
-		}
-	}
-	return nil
 }
 
 const noCIFAR = "the model inside the program is for pictures like CIFAR-10's, which the program does not contain: name data, as " +

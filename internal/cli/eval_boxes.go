@@ -27,7 +27,7 @@ func (c *evalCommand) runBoxes(ctx context.Context, m *resnet.Model) error {
 	case c.csv != "":
 		return usagef("--csv is for data of one label per picture: --out FOLDER writes all detections")
 	}
-	if err := c.refuse("a detector", "threshold", "worst"); err != nil {
+	if err := without(c.flags, "for a detector", "threshold", "worst"); err != nil {
 		return err
 	}
 	splits, err := detection.Open(c.data, detection.Options{Options: c.options(m, c.asStored)})

@@ -121,7 +121,11 @@ func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 	case method == explain.Occlusion && c.layer != "":
 		return usagef("--method occlusion covers the image: leave out --layer")
 	}
-	if !c.listLayers {
+	if c.listLayers {
+		if err := without(cmd.Flags(), "with --list-layers", "out", "raw", "class", "box", "top", "method", "layer", "patch", "stride", "ignore-orientation"); err != nil {
+			return err
+		}
+	} else {
 		if c.out == "" && c.raw == "" {
 			return usagef("-o FILE.png (or --raw FILE) is missing: the file for the maps")
 		}

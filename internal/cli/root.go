@@ -357,6 +357,17 @@ func noMore(n int, args []string) error {
 	return nil
 }
 
+// without is the error for flags that were given, but have no effect in a case, as in
+// "with --list-layers"; nil if there are none.
+func without(flags *pflag.FlagSet, in string, names ...string) error {
+	for _, name := range names {
+		if flags.Changed(name) {
+			return usagef("--%s has no effect %s: leave it out", name, in)
+		}
+	}
+	return nil
+}
+
 // countOnce leaves each value of a flag that takes a list in it once.
 func (a *app) countOnce(cmd *cobra.Command) error {
 	var failed error
