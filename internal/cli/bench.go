@@ -67,7 +67,7 @@ GFLOP/s, bytes read and written, and the share of the time.`,
   resnet bench resnet50 --peer ort,openvino --peer-python venv/bin/python --chart speed.svg
   resnet bench resnet50-int8.onnx resnet50.onnx --peer ort=venv/bin/python
   resnet bench resnet50 --batch 1 --profile --sort`,
-		RunE: func(cmd *cobra.Command, args []string) error { 
+		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			switch {
 			case c.profile:

@@ -49,7 +49,7 @@ standard deviation of --draws random choices of the labeled pictures.`,
   resnet linear -m timm/resnet50.a1_in1k --data folder:photos --labels 5,10,50 --draws 10
   resnet linear -m torchvision/resnet18 -d folder:photos --json`,
 		Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { 
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(c.labels) == 0 {
 				if err := without(cmd.Flags(), "without --labels", "draws"); err != nil {
 					return err

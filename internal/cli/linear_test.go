@@ -59,7 +59,7 @@ func TestLinear(t *testing.T) {
 	for want, args := range map[string][]string{
 		"the class cat has only": {"--labels", "50"},
 		"--labels 0 is below 1":  {"--labels", "0"},
-		"--draws 0 is below 1":   {"--draws", "0"},
+		"--draws 0 is below 1":   {"--labels", "2", "--draws", "0"},
 		"cannot judge them":      {"--split", "train"},
 		".safetensors":           {"-o", "head.pth"},
 		"--neighbors 0 is below": {"--neighbors", "0"},
