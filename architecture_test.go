@@ -183,6 +183,29 @@ func packageImports(t *testing.T) map[string]map[string]string {
 	return imports
 }
 
+// TestDrawingsHaveTheMark: pictures are written by package ownpng alone, so that those
+// below a user's data are left out, but for the generated scenes, which are data.
+func TestDrawingsHaveTheMark(t *testing.T) {
+	writes := regexp.MustCompile(`\b(png|jpeg|gif)\.Encode|Encoder\{|\bvgimg\.\w+Canvas\{`)
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		switch filepath.ToSlash(filepath.Dir(file)) {
+		case "internal/ownpng", "internal/scenes":
+			return nil
+		}
+		b, err := os.ReadFile(file)
+		if what := writes.Find(b); what != nil && filepath.Base(file) != "thumbs.go" { // inside a page
+			t.Errorf("%s: %s writes a picture without the mark", file, what)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Every package that others can import shows how it is used.
 func TestEveryPublicPackageHasAnExample(t *testing.T) {
 	for dir := range packageImports(t) {

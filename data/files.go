@@ -28,9 +28,10 @@ func (f *Files) List() ([]string, error) {
 // come in the order in which they are stored. note is that of FindPictures.
 func (f *Files) Pictures() (found []string, note string, err error) { return listPictures(f.src) }
 
-// Data is List without the results of this program; note is that of FindPictures.
+// Data is List without the results of this program except masks; note is that of
+// FindPictures.
 func (f *Files) Data() (files []string, note string, err error) {
-	list, err := listed(f.src)
+	list, err := listed(f.src, true)
 	if err != nil {
 		return nil, "", err
 	}

@@ -62,7 +62,7 @@ func FindPictures(dir string) (found []string, note string, err error) {
 
 // listPictures returns what FindPictures finds in a source.
 func listPictures(src source) (found []string, note string, err error) {
-	list, err := listed(src)
+	list, err := listed(src, false)
 	if err != nil {
 		return nil, "", err
 	}
@@ -177,7 +177,7 @@ func firstFolders(names []string) string {
 func (t *tree) hasPictures() bool { return slices.ContainsFunc(t.files, IsPicture) }
 
 func openFolder(src source, opt Options) (*Splits, error) {
-	list, err := listed(src)
+	list, err := listed(src, false)
 	if err != nil {
 		return nil, err
 	}

@@ -2,12 +2,17 @@ package data
 
 import (
 	"bytes"
+	"image"
+	"image/color"
+	"image/png"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/resnet-go/resnet/internal/ownpng"
 )
 
 // ownResults adds what this program leaves below a folder of pictures.
@@ -87,6 +92,59 @@ func TestOwnResultsAreNoPictures(t *testing.T) {
 	}
 	if _, note, err := listPictures(&fsSource{fsys: plain()}); err != nil || note != "" {
 		t.Errorf("without results: %q, %v", note, err)
+	}
+}
+
+// drawing is a PNG file that this program drew.
+func drawing(t *testing.T, m image.Image) *fstest.MapFile {
+	t.Helper()
+	var b bytes.Buffer
+	if err := ownpng.Encode(&b, m, png.BestSpeed); err != nil {
+		t.Fatal(err)
+	}
+	return file(b.Bytes())
+}
+
+// TestDrawingsAreNoPictures: drawings have a mark, so that they are left out under any
+// name, in any place. Masks among them can be labels.
+func TestDrawingsAreNoPictures(t *testing.T) {
+	rect := image.Rect(0, 0, 4, 3)
+	overlay, mask := drawing(t, image.NewRGBA(rect)), drawing(t, image.NewPaletted(rect, color.Palette{color.Black, color.White}))
+	var plain bytes.Buffer
+	if err := png.Encode(&plain, image.NewRGBA(rect)); err != nil {
+		t.Fatal(err)
+	}
+	cut := file(overlay.Data[:40])
+	fsys := fstest.MapFS{
+		"cat/1.png": file(plain.Bytes()), "cat/2.PNG": overlay, "cat/short.png": cut, "cat/empty.png": file(nil),
+		"dog/1.jpg": file(nil), "dog/drawn.jpg": overlay, // which commands do not write
+		"drawn/a.png": overlay, "drawn/a-mask.png": mask, "drawn/results.json": file(nil),
+		"classes.txt": file(nil), "sheet.png": overlay,
+	}
+	zipped, err := newZipSource(bytes.NewReader(zipBytes(fsys)), int64(len(zipBytes(fsys))), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, src := range []source{&fsSource{fsys: fsys, limit: 1 << 20}, zipped} {
+		s, err := openFolder(src, Options{ValFraction: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{"cat", "dog"}; s.Train.Len() != 5 || !slices.Equal(s.Classes(), want) {
+			t.Errorf("%T: %d pictures of %q", src, s.Train.Len(), s.Classes())
+		}
+		const note = "left out the folder drawn, which holds results of resnet, and 2 pictures that are results of resnet, such as cat/2.PNG"
+		if !slices.Contains(s.Notes, note) {
+			t.Errorf("%T: notes %q", src, s.Notes)
+		}
+		found, _, err := listPictures(src)
+		if want := []string{"cat/1.png", "cat/empty.png", "cat/short.png", "dog/1.jpg", "dog/drawn.jpg"}; err != nil || !slices.Equal(found, want) {
+			t.Errorf("%T: %q, %v", src, found, err)
+		}
+		files, _, err := (&Files{src}).Data()
+		if err != nil || !slices.Contains(files, "drawn/a-mask.png") || slices.Contains(files, "drawn/a.png") || !slices.Contains(files, "classes.txt") {
+			t.Errorf("%T, masks: %q, %v", src, files, err)
+		}
 	}
 }
 

@@ -198,7 +198,6 @@ func labelsPage(ctx context.Context, s *Study) ([]report.Section, []string, erro
 	linear := &report.Figure{ID: "linear", Title: "Linear classifier", XLabel: "labels of each class", YLabel: "test accuracy", Percent: true}
 	near := &report.Figure{ID: "neighbors", Title: "Nearest neighbors", XLabel: "labels of each class", YLabel: "test accuracy", Percent: true}
 	table := &report.Table{Title: "Accuracy of the linear classifier"}
-	var findings []string
 	for _, d := range s.Depths {
 		type row struct {
 			name string
@@ -270,7 +269,6 @@ func labelsPage(ctx context.Context, s *Study) ([]report.Section, []string, erro
 			linear.XNames, near.XNames, table.Heads = names, names, heads
 			table.Rows = append(table.Rows, cells)
 		}
-		findings = append(findings, labelFindings(linear)...)
 	}
 	return []report.Section{{
 		Title: "Accuracy by the number of labels",
@@ -278,7 +276,7 @@ func labelsPage(ctx context.Context, s *Study) ([]report.Section, []string, erro
 			"many labeled training pictures of each class, and are judged by the test pictures. Mean and standard deviation of %d random choices for each run. "+
 			"The supervised backbone was trained with all labels, so it shows what can be reached and not what few labels give; the random one has its first weights.", labelDraws)},
 		Figures: []*report.Figure{linear, near}, Tables: []*report.Table{table},
-	}}, findings, nil
+	}}, labelFindings(linear), nil
 }
 
 // labelFindings tells in words what the figure shows at 10 labels, or the number nearest

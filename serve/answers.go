@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/internal/ownpng"
 	"github.com/resnet-go/resnet/models"
 )
 
@@ -131,8 +132,7 @@ func classifyOne(ctx context.Context, c *call, params values, p picture, out *re
 // dataURL returns a picture as the address of a PNG file that holds it.
 func dataURL(m image.Image) (string, error) {
 	var b bytes.Buffer
-	e := png.Encoder{CompressionLevel: png.BestSpeed}
-	if err := e.Encode(&b, m); err != nil {
+	if err := ownpng.Encode(&b, m, png.BestSpeed); err != nil {
 		return "", err
 	}
 	return "data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes()), nil

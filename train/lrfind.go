@@ -53,8 +53,9 @@ func (r *Recipe) blownUp(now, first, lowest float64) bool {
 // LRSearch is the result of [FindLR].
 type LRSearch struct {
 	Points []LRPoint `json:"points"`
-	// Suggestion is the rate at which the loss falls fastest, but no more than a third
-	// of the rate with the lowest loss. It is meant for lr.peak.
+	// Suggestion is the rate at which the loss falls fastest in relation to how far it
+	// will still fall, but no more than a third of the rate with the lowest loss. It is
+	// meant for lr.peak.
 	Suggestion float64 `json:"suggestion"`
 	Current    float64 `json:"current"` // lr.peak of the recipe
 
@@ -137,7 +138,10 @@ func (s *session) findLR(ctx context.Context) (*LRSearch, error) {
 	return search.suggest()
 }
 
-// suggest sets the Suggestion.
+// suggest sets the Suggestion. What a loss loses first, at the lowest rates that move it
+// at all, is often the most: outputs of a wrong scale at the start, or the variances of
+// Barlow Twins and VICReg. So each fall counts in relation to what is left of the whole
+// one, to which a tenth of the whole is added, as nothing is left at the end.
 func (s *LRSearch) suggest() (*LRSearch, error) {
 	const window = 5 // points on either side over which the slope is taken
 	low := 0
@@ -149,9 +153,14 @@ func (s *LRSearch) suggest() (*LRSearch, error) {
 	if low < 2*window {
 		return s, fmt.Errorf("the loss does not fall at any learning rate from %g on: look at the data (resnet data check), or at the loss by --json", s.lowest)
 	}
+	lowest, highest := s.Points[low].Smooth, s.Points[0].Smooth
+	for _, p := range s.Points[:low] {
+		highest = max(highest, p.Smooth)
+	}
+	left := func(i int) float64 { return math.Log(s.Points[i].Smooth - lowest + 0.1*(highest-lowest)) }
 	steepest, at := 0.0, low
 	for i := window; i+window < len(s.Points) && i <= low; i++ {
-		if slope := s.Points[i+window].Smooth - s.Points[i-window].Smooth; slope < steepest {
+		if slope := left(i+window) - left(i-window); slope < steepest {
 			steepest, at = slope, i
 		}
 	}

@@ -5,6 +5,7 @@ package chart
 import (
 	"fmt"
 	"image/color"
+	"image/png"
 	"io"
 	"math"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 
 	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/ownpng"
 )
 
 // Series is one curve: X and Y of one length. Points that are not finite are
@@ -300,8 +302,7 @@ func (ch *Chart) PNG(w io.Writer) error {
 	if err := ch.draw(draw.New(c)); err != nil {
 		return err
 	}
-	_, err := vgimg.PngCanvas{Canvas: c}.WriteTo(w)
-	return err
+	return ownpng.Encode(w, c.Image(), png.DefaultCompression)
 }
 
 // SVG writes the chart as SVG.

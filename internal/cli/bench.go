@@ -67,7 +67,19 @@ GFLOP/s, bytes read and written, and the share of the time.`,
   resnet bench resnet50 --peer ort,openvino --peer-python venv/bin/python --chart speed.svg
   resnet bench resnet50-int8.onnx resnet50.onnx --peer ort=venv/bin/python
   resnet bench resnet50 --batch 1 --profile --sort`,
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			switch {
+			case c.profile:
+				err = without(cmd.Flags(), "with --profile", "rounds", "peer-python", "peers-dir")
+			case len(c.peers) == 0:
+				err = without(cmd.Flags(), "without --peer", "peer-python", "peers-dir")
+			}
+			if err != nil {
+				return err
+			}
+			return c.run(cmd.Context(), args)
+		},
 	}
 	f := cmd.Flags()
 	f.IntSliceVar(&c.batches, "batch", []int{1, 8}, "pictures per step")

@@ -36,7 +36,7 @@ func TestBench(t *testing.T) {
 }
 
 func TestBenchProfile(t *testing.T) {
-	text := done(t, "bench", "resnet8-cifar", "--batch", "1", "--threads", "1", "--profile", "--sort", "--rounds", "2", "--mode", "infer,train", "--quiet")
+	text := done(t, "bench", "resnet8-cifar", "--batch", "1", "--threads", "1", "--profile", "--sort", "--mode", "infer,train", "--quiet")
 	for _, want := range []string{"winograd", "backward", "update", "GB/s"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)

@@ -56,17 +56,14 @@ tell how good it is.`,
 	}
 	c.addChoices(cmd, 128)
 	c.addOrientation(cmd)
+	c.addData(cmd, "part of the data: train, val or test", []string{"train", "val", "test"}, "selects the pictures of the fit")
 	f := cmd.Flags()
-	f.StringVarP(&c.data, "data", "d", "", "SPEC of the data; must be given")
-	f.StringVar(&c.split, "split", "", "part of the data: train, val or test (default: test, else val)")
-	f.Uint64Var(&c.seed, "seed", 0, "selects the pictures of the fit")
-	f.BoolVar(&c.skipBad, "skip-bad", false, "leave out pictures that cannot be decoded, and count them")
+	f.Lookup("data").Usage = "SPEC of the data; must be given"
 	f.Float64Var(&c.share, "share", 0.5, "share of the pictures that the temperature is fitted to")
 	f.Float64Var(&c.accuracy, "accuracy", 0.95, "share of right answers from which on they are sure")
 	f.StringVarP(&c.out, "out", "o", "", "file to write, .safetensors; must be given")
 	f.BoolVar(&c.half, "half", false, "write the weights as float16")
 	f.BoolVar(&c.force, "force", false, "replace OUT if it exists")
-	completeWith(cmd, "split", []string{"train", "val", "test"})
 	return cmd
 }
 

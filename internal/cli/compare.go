@@ -68,6 +68,11 @@ states the budget of each.`,
 			if cmd.Flags().Changed("epochs") && c.epochs < 1 {
 				return usagef("--epochs %d is not a number of epochs, 1 or more", c.epochs)
 			}
+			if recipes := len(args) > 0 && strings.HasSuffix(args[0], ".yaml"); recipes {
+				if err := without(cmd.Flags(), "on recipes, each of which names its network", "depths"); err != nil {
+					return err
+				}
+			}
 			return c.run(cmd.Context(), args)
 		},
 	}

@@ -77,7 +77,14 @@ tensor.`,
 			}
 			return atMost(2)(cmd, args)
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return f.run(args[0], args[1]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !f.partial {
+				if err := without(cmd.Flags(), "without --partial", "seed"); err != nil {
+					return err
+				}
+			}
+			return f.run(args[0], args[1])
+		},
 	}
 	fs := cmd.Flags()
 	fs.StringVarP(&f.model, "model", "m", "", "name of the network that the weights are for (see resnet models)")

@@ -8,6 +8,8 @@ import (
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/embedded"
+	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/train"
 )
 
@@ -18,17 +20,57 @@ type labeledData struct {
 	seed    uint64
 	seeded  func() bool // --seed was given
 	skipBad bool
+	// recorded is the model from whose file the data are; nil if they were given.
+	recorded *resnet.Model
 }
 
-// addData adds the flags; part is the text of --split, selects what --seed selects.
-func (d *labeledData) addData(cmd *cobra.Command, part string, parts []string, selects string) {
+// addData adds the flags; part is the text of --split, seed that of --seed.
+func (d *labeledData) addData(cmd *cobra.Command, part string, parts []string, seed string) {
 	f := cmd.Flags()
-	f.StringVarP(&d.data, "data", "d", "", "SPEC of the data (default: the sample inside the program, for models trained on it)")
+	f.StringVarP(&d.data, "data", "d", "", "SPEC of the data (default: those that the model was trained on)")
 	f.StringVar(&d.split, "split", "", part+" (default: test, else val)")
-	f.Uint64Var(&d.seed, "seed", 0, "selects "+selects+" if the data have none (default: as the model was trained)")
+	f.Uint64Var(&d.seed, "seed", 0, seed)
 	d.seeded = func() bool { return f.Changed("seed") }
 	f.BoolVar(&d.skipBad, "skip-bad", false, "leave out pictures that cannot be decoded, and count them")
 	completeWith(cmd, "split", parts)
+}
+
+// choose settles which data a model is measured on: those of --data, else those that it
+// was trained on, if its file tells. The sample inside the program is for models that know
+// its classes.
+func (d *labeledData) choose(a *app, m *resnet.Model) error {
+	switch spec := m.Meta().Data.Spec; {
+	case d.data != "":
+	case spec != "":
+		a.note("without --data, the data are those that %s was trained on: %s", m.Name(), spec)
+		d.data, d.recorded = spec, m
+	case !knowsSample(m):
+		return usagef("--data is missing: the file of %s does not tell what it was trained on, and it does not have the classes of the sample inside the program (T-shirt/top, Trouser, …); "+
+			"name data such as folder:photos, or the sample by --data %s", m.Name(), embedded.SampleName)
+	}
+	return nil
+}
+
+// opened explains why data cannot be opened that nobody named.
+func (d *labeledData) opened(err error) error {
+	if err == nil || d.recorded == nil {
+		return err
+	}
+	return usagef("--data is missing, and what %s was trained on cannot be opened here: %w", d.recorded.Name(), err)
+}
+
+// knowsSample reports whether a model has the classes of the sample inside the program.
+func knowsSample(m *resnet.Model) bool {
+	if m.Task() != models.Classification {
+		return false
+	}
+	s, err := openData("", data.Options{})
+	if err != nil {
+		return true // which opening it again reports
+	}
+	defer s.Close()
+	_, err = m.LabelsOf(s.Eval())
+	return err == nil
 }
 
 // options returns how the data are divided: as in the model's training, unless --seed is

@@ -7,9 +7,11 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/detection"
 	"github.com/resnet-go/resnet/detect"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/metrics"
@@ -21,7 +23,7 @@ type evalCommand struct {
 	*app
 	modelFlags
 	labeledData
-	changed   func(flag string) bool // it was given
+	flags     *pflag.FlagSet // of the command
 	reference bool
 	flip      bool
 	worst     int
@@ -73,12 +75,12 @@ has all detections in the form of COCO's results.`,
 		},
 	}
 	c.add(cmd, 128)
-	c.addData(cmd, "part of the data: train, val or test", []string{"train", "val", "test"}, "the validation part")
+	c.addData(cmd, "part of the data: train, val or test", []string{"train", "val", "test"}, "selects the validation part if the data have none (default: as the model was trained)")
 	c.device.add(cmd, a)
 	c.normEps.add(cmd)
 	c.addOrientation(cmd)
 	f := cmd.Flags()
-	c.changed = f.Changed
+	c.flags = f
 	f.BoolVar(&c.flip, "tta", false, "test-time augmentation: average the logits of the picture and its mirror image")
 	f.BoolVar(&c.reference, "reference", false, "also write the distribution of the model's answers to up to 2,000 of the pictures into the model file, for resnet serve --drift")
 	f.IntVar(&c.worst, "worst", 10, "number of wrong answers to list, by highest loss")
@@ -134,20 +136,25 @@ func (c *evalCommand) run(ctx context.Context) error {
 		}
 	}
 	switch {
-	case m.Task() == models.Detection:
-		return c.runBoxes(ctx, m)
 	case m.Task() == models.Features:
 		return noClasses(m)
-	case m.Task() == models.Classification && c.data == "" && !knowsSample(m):
-		return usagef("--data is missing: without it, eval measures on the sample inside the program, whose classes (T-shirt/top, Trouser, …) %s does not have; name data such as folder:photos", m.Name())
-	case m.Task() == models.Segmentation && c.data == "":
+	case m.Task() == models.Segmentation && c.data == "" && m.Meta().Data.Spec == "":
 		return usagef("--data is missing: %s is a segmentation network, which is measured on pictures with masks, of kind masks, voc or coco", m.Name())
+	case m.Task() == models.Detection && c.data == "" && m.Meta().Data.Spec == "":
+		return usagef("--data is missing: %s is a detector, which is measured on pictures with boxes, of kind %s", m.Name(), strings.Join(detection.Kinds(), " or "))
+	}
+	if err := c.choose(c.app, m); err != nil {
+		return err
+	}
+	switch {
+	case m.Task() == models.Detection:
+		return c.runBoxes(ctx, m)
 	case m.Task() == models.Classification && hasObjects(c.data):
 		return usagef("%s is a classifier, but %s has boxes or masks of objects: name a detector or a segmentation network by --model, or data with a label for each picture", m.Name(), c.data)
 	}
 	splits, err := c.openNoted(c.data, c.options(m, c.asStored))
 	if err != nil {
-		return err
+		return c.opened(err)
 	}
 	defer splits.Close()
 	ds, part, err := split(splits, c.split)
@@ -161,9 +168,9 @@ func (c *evalCommand) run(ctx context.Context) error {
 		return usagef("%s is a segmentation network, which is measured on pictures with masks: name data of kind masks, voc or coco, not %s", m.Name(), splits.Spec)
 	}
 	if ds.MultiLabel() {
-		err = c.refuse("data of several labels per picture", "worst")
+		err = without(c.flags, "for data of several labels per picture", "worst")
 	} else {
-		err = c.refuse("data of one label per picture", "threshold")
+		err = without(c.flags, "for data of one label per picture", "threshold")
 	}
 	if err != nil {
 		return err
@@ -195,28 +202,6 @@ func (c *evalCommand) run(ctx context.Context) error {
 		return c.printMulti(e)
 	}
 	return c.printSingle(e)
-}
-
-// refuse returns an error if a flag was given that what is measured does not use.
-func (c *evalCommand) refuse(what string, flags ...string) error {
-	for _, name := range flags {
-		if c.changed(name) {
-			return usagef("--%s is for %s, and this is %s: leave it out", name,
-				map[string]string{"threshold": "pictures with several labels", "worst": "pictures with one label each"}[name], what)
-		}
-	}
-	return nil
-}
-
-// knowsSample reports whether a model has the classes of the sample inside the program.
-func knowsSample(m *resnet.Model) bool {
-	s, err := openData("", data.Options{})
-	if err != nil {
-		return true // which opening it again reports
-	}
-	defer s.Close()
-	_, err = m.LabelsOf(s.Eval())
-	return err == nil
 }
 
 const noCIFAR = "the model inside the program is for pictures like CIFAR-10's, which the program does not contain: name data, as " +

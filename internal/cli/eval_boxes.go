@@ -20,8 +20,6 @@ import (
 // runBoxes evaluates a detector.
 func (c *evalCommand) runBoxes(ctx context.Context, m *resnet.Model) error {
 	switch {
-	case c.data == "":
-		return usagef("--data is missing: %s is a detector, which is measured on pictures with boxes, of kind %s", m.Name(), strings.Join(detection.Kinds(), " or "))
 	case !hasBoxes(c.data):
 		return usagef("%s is a detector, which is measured on pictures with boxes: name data of kind %s by --data, not %q", m.Name(), strings.Join(detection.Kinds(), " or "), c.data)
 	case c.flip:
@@ -29,12 +27,12 @@ func (c *evalCommand) runBoxes(ctx context.Context, m *resnet.Model) error {
 	case c.csv != "":
 		return usagef("--csv is for data of one label per picture: --out FOLDER writes all detections")
 	}
-	if err := c.refuse("a detector", "threshold", "worst"); err != nil {
+	if err := without(c.flags, "for a detector", "threshold", "worst"); err != nil {
 		return err
 	}
 	splits, err := detection.Open(c.data, detection.Options{Options: c.options(m, c.asStored)})
 	if err != nil {
-		return err
+		return c.opened(err)
 	}
 	defer splits.Close()
 	for _, n := range splits.Notes {

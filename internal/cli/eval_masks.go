@@ -26,7 +26,7 @@ func (c *evalCommand) runMasks(ctx context.Context, m *resnet.Model, ds data.Mas
 	case c.csv != "":
 		return usagef("--csv is for data of one label per picture: --out FOLDER writes the figures of each class")
 	}
-	if err := c.refuse("a segmentation network", "threshold", "worst"); err != nil {
+	if err := without(c.flags, "for a segmentation network", "threshold", "worst"); err != nil {
 		return err
 	}
 	progress := term.NewProgress(c.err, c.quiet, "pictures", ds.Len())

@@ -222,7 +222,7 @@ func TestEvalUsage(t *testing.T) {
 		{"is a segmentation network", []string{"eval", "-m", pixelModel(t), "--data", ""}},
 		{"is a segmentation network, which is measured", []string{"eval", "-m", pixelModel(t)}},
 		{"is a detector, which is measured", []string{"eval", "-m", detectorModel(t)}},
-		{"--data is missing: without it", []string{"eval", "-m", filepath.Join("..", "..", "embedded", "resnet20.safetensors")}},
+		{"--data is missing, and what", []string{"eval", "-m", filepath.Join("..", "..", "embedded", "resnet20.safetensors")}},
 		{"unknown split", []string{"eval", "-m", fashionModel(t, nil), "--split", "tset"}},
 		{"are classifiers", []string{"compare", "--data", "coco:" + scenes}},
 	} {

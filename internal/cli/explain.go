@@ -17,6 +17,7 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/explain"
 	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/ownpng"
 	"github.com/resnet-go/resnet/internal/sheet"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/models"
@@ -120,7 +121,11 @@ func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 	case method == explain.Occlusion && c.layer != "":
 		return usagef("--method occlusion covers the image: leave out --layer")
 	}
-	if !c.listLayers {
+	if c.listLayers {
+		if err := without(cmd.Flags(), "with --list-layers", "out", "raw", "class", "box", "top", "method", "layer", "patch", "stride", "ignore-orientation"); err != nil {
+			return err
+		}
+	} else {
 		if c.out == "" && c.raw == "" {
 			return usagef("-o FILE.png (or --raw FILE) is missing: the file for the maps")
 		}
@@ -162,6 +167,10 @@ func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 		i, err := m.ClassIndex(name)
 		if err != nil {
 			return usageError{err}
+		}
+		if slices.Contains(opt.Classes, i) { // by its name and by its number, perhaps
+			c.note("--class %s is given twice, and counts once", name)
+			continue
 		}
 		opt.Classes = append(opt.Classes, i)
 	}
@@ -304,7 +313,7 @@ func (a *app) writePNG(path string, m image.Image) error {
 }
 
 func savePNG(path string, m image.Image) error {
-	return atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, m) })
+	return atomicfile.Write(path, func(w io.Writer) error { return ownpng.Encode(w, m, png.DefaultCompression) })
 }
 
 // writeMaps writes the numbers of the maps.
@@ -423,6 +432,24 @@ type objectNumbers []int
 // String implements pflag.Value.
 func (n *objectNumbers) String() string {
 	return strings.Trim(strings.ReplaceAll(fmt.Sprint([]int(*n)), " ", ","), "[]")
+}
+
+// GetSlice implements pflag.SliceValue, as Append and Replace do.
+func (n *objectNumbers) GetSlice() []string {
+	var list []string
+	for _, k := range *n {
+		list = append(list, strconv.Itoa(k))
+	}
+	return list
+}
+
+// Append is Set.
+func (n *objectNumbers) Append(s string) error { return n.Set(s) }
+
+// Replace sets the numbers anew.
+func (n *objectNumbers) Replace(list []string) error {
+	*n = nil
+	return n.Set(strings.Join(list, ","))
 }
 
 // Type implements pflag.Value.

@@ -40,7 +40,7 @@ caption gives both. Filters are drawn with 0 in mid gray, all on one scale.`,
   resnet inspect --layer layer2.0.conv2 --model runs/photos/best.safetensors -o filters.png
   resnet inspect --list-layers`,
 		Args: atMost(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args) },
 	}
 	c.add(cmd, 1)
 	c.addOrientation(cmd)
@@ -52,7 +52,8 @@ caption gives both. Filters are drawn with 0 in mid gray, all on one scale.`,
 	return cmd
 }
 
-func (c *inspectCommand) run(ctx context.Context, args []string) error {
+func (c *inspectCommand) run(cmd *cobra.Command, args []string) error {
+	ctx := cmd.Context()
 	switch {
 	case c.listLayers && len(args) > 0:
 		return usagef("unexpected argument %q with --list-layers", args[0])
@@ -62,6 +63,16 @@ func (c *inspectCommand) run(ctx context.Context, args []string) error {
 		return usagef("-o FILE.png is missing: the file for the sheet")
 	}
 	if err := checkEnd("-o", c.out, ".png"); err != nil {
+		return err
+	}
+	var err error
+	switch {
+	case c.listLayers:
+		err = without(cmd.Flags(), "with --list-layers", "out", "layer", "channels", "ignore-orientation")
+	case len(args) == 0:
+		err = without(cmd.Flags(), "without a picture", "ignore-orientation")
+	}
+	if err != nil {
 		return err
 	}
 	m, err := c.open(c.app, 1)

@@ -49,10 +49,17 @@ standard deviation of --draws random choices of the labeled pictures.`,
   resnet linear -m timm/resnet50.a1_in1k --data folder:photos --labels 5,10,50 --draws 10
   resnet linear -m torchvision/resnet18 -d folder:photos --json`,
 		Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(c.labels) == 0 {
+				if err := without(cmd.Flags(), "without --labels", "draws"); err != nil {
+					return err
+				}
+			}
+			return c.run(cmd.Context())
+		},
 	}
 	c.add(cmd, 128)
-	c.addData(cmd, "part of the data to judge by: val or test", []string{"val", "test"}, "the few labels, and the validation part")
+	c.addData(cmd, "part of the data to judge by: val or test", []string{"val", "test"}, "selects the few labels, and the validation part if the data have none (default: as the model was trained)")
 	c.addOrientation(cmd)
 	f := cmd.Flags()
 	f.IntSliceVar(&c.labels, "labels", nil, "numbers of labels of each class to fit to as well, such as 5,10,50")
@@ -122,10 +129,13 @@ func (c *linearCommand) run(ctx context.Context) error {
 	if _, ours := m.Network().(*models.Model); c.out != "" && !ours {
 		return usagef("-o: %s is not a network of \"resnet models\", so its last layer cannot be replaced: leave -o out", m.Name())
 	}
+	if err := c.choose(c.app, m); err != nil {
+		return err
+	}
 	opt := c.options(m, c.asStored)
 	splits, err := c.openNoted(c.data, opt)
 	if err != nil {
-		return err
+		return c.opened(err)
 	}
 	defer splits.Close()
 	if splits.Train == nil {

@@ -1,11 +1,18 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // TestLinear: a linear classifier of a classifier's features, with few labels, saved and
@@ -52,7 +59,7 @@ func TestLinear(t *testing.T) {
 	for want, args := range map[string][]string{
 		"the class cat has only": {"--labels", "50"},
 		"--labels 0 is below 1":  {"--labels", "0"},
-		"--draws 0 is below 1":   {"--draws", "0"},
+		"--draws 0 is below 1":   {"--labels", "2", "--draws", "0"},
 		"cannot judge them":      {"--split", "train"},
 		".safetensors":           {"-o", "head.pth"},
 		"--neighbors 0 is below": {"--neighbors", "0"},
@@ -62,5 +69,75 @@ func TestLinear(t *testing.T) {
 		if code == exitDone || !strings.Contains(errs, want) {
 			t.Errorf("%v: code %d, %s", args, code, errs)
 		}
+	}
+}
+
+// TestDataOfTheModel: without --data, a model is measured on what it was trained on, or
+// not at all.
+func TestDataOfTheModel(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for i := range 16 {
+		writePicture(t, filepath.Join("photos", []string{"cat", "dog"}[i%2], fmt.Sprintf("%d.png", i)), i)
+	}
+	short := "--data folder:photos --epochs 1 --batch 4 --size 16 --model resnet8-cifar "
+	done(t, strings.Fields("train --out run "+short)...)
+	done(t, strings.Fields("train --task ssl --out backbone "+short)...)
+	models := map[string][]string{"eval": {"run"}, "linear": {"run", "backbone"}}
+	for command, dirs := range models {
+		for _, dir := range dirs {
+			code, out, errs := cli(t, command, "-m", dir+"/best.safetensors")
+			if code != exitDone || !strings.Contains(out, "folder:photos") || strings.Count(errs, "without --data, the data are those that") != 1 {
+				t.Errorf("%s of %s: code %d\n%s%s", command, dir, code, out, errs)
+			}
+		}
+	}
+	if code, _, errs := cli(t, "train", "-m", "backbone/best.safetensors"); code != exitUsage || !strings.Contains(errs, "--data is missing: backbone/best.safetensors was trained on folder:photos") {
+		t.Errorf("train: code %d, %s", code, errs)
+	}
+	if err := os.Rename("photos", "elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	for command, dirs := range models {
+		for _, dir := range dirs {
+			code, _, errs := cli(t, command, "-m", dir+"/best.safetensors")
+			if code != exitUsage || !strings.Contains(errs, "--data is missing, and what ") {
+				t.Errorf("%s of %s, without the data: code %d, %s", command, dir, code, errs)
+			}
+		}
+	}
+	unknown := filepath.Join(t.TempDir(), "m.pth") // which tells nothing
+	done(t, "convert", "backbone/best.safetensors", unknown)
+	if code, _, errs := cli(t, "linear", "-m", "resnet8-cifar@"+unknown); code == exitDone || strings.Contains(errs, "panic") {
+		t.Errorf("another file: code %d, %s", code, errs)
+	}
+}
+
+// TestListsCountOnce: a value that a list has twice is one, in each flag that takes one.
+func TestListsCountOnce(t *testing.T) {
+	seen := 0
+	var visit func(*cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			visit(sub)
+		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			list, ok := f.Value.(pflag.SliceValue)
+			if !ok || f.Value.Type() == "stringArray" {
+				return
+			}
+			seen++
+			var notes bytes.Buffer
+			a := &app{err: &notes}
+			if err := errors.Join(cmd.Flags().Set(f.Name, "5,1,5"), cmd.Flags().Set(f.Name, "1"), a.countOnce(cmd)); err != nil {
+				t.Errorf("%s --%s: %v", cmd.Name(), f.Name, err)
+			}
+			if got := list.GetSlice(); !slices.Equal(got, []string{"5", "1"}) || !strings.Contains(notes.String(), "--"+f.Name+": 5 is given twice, and counts once") {
+				t.Errorf("%s --%s: %q, %s", cmd.Name(), f.Name, got, &notes)
+			}
+		})
+	}
+	visit((&app{}).root())
+	if seen < 8 {
+		t.Errorf("only %d flags take lists", seen)
 	}
 }

@@ -95,9 +95,21 @@ func TestFlagsAreUsed(t *testing.T) {
 	picture := filepath.Join(t.TempDir(), "x.png")
 	writePicture(t, picture, 1)
 	for want, args := range map[string][]string{
-		"has names, such as": {"detect", "-m", model, "--classes", names, picture},
-		"--threshold is for": {"eval", "-m", model, "-d", "coco:" + dir, "--split", "train", "--threshold", "0.3"},
-		"--worst is for":     {"eval", "-m", model, "-d", "coco:" + dir, "--split", "train", "--worst", "3"},
+		"has names, such as":                                   {"detect", "-m", model, "--classes", names, picture},
+		"--threshold has no effect for a detector":             {"eval", "-m", model, "-d", "coco:" + dir, "--split", "train", "--threshold", "0.3"},
+		"--worst has no effect for a detector":                 {"eval", "-m", model, "-d", "coco:" + dir, "--split", "train", "--worst", "3"},
+		"--raw has no effect with --list-layers":               {"explain", "--list-layers", "--raw", "x.npy"},
+		"--class has no effect with --list-layers":             {"explain", "--list-layers", "--class", "cat"},
+		"-o has no effect with --list-layers":                  {"inspect", "--list-layers", "-o", "x.png"},
+		"--ignore-orientation has no effect without a picture": {"inspect", "-o", "x.png", "--ignore-orientation"},
+		"--momentum has no effect without --train":             {"export", "--stablehlo", "resnet8-cifar", "-o", "x.mlir", "--momentum", "0.5"},
+		"--draws has no effect without --labels":               {"linear", "-d", "folder:" + dir, "--draws", "3"},
+		"--rounds has no effect with --profile":                {"bench", "resnet8-cifar", "--profile", "--rounds", "2"},
+		"--peers-dir has no effect without --peer":             {"bench", "resnet8-cifar", "--peers-dir", dir},
+		"--depths has no effect on recipes":                    {"compare", "a.yaml", "b.yaml", "--depths", "8"},
+		"--max-time has no effect with --lr-find":              {"train", "--lr-find", "--max-time", "1m"},
+		"--patience has no effect with --lr-find":              {"train", "--lr-find", "--patience", "3"},
+		"--seed has no effect without --partial":               {"convert", model, "x.pth", "--seed", "1"},
 	} {
 		if code, _, errs := cli(t, args...); code != exitUsage || !strings.Contains(errs, want) {
 			t.Errorf("%q: code %d, %s", args, code, errs)

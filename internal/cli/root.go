@@ -188,6 +188,9 @@ Ctrl-C).`,
 			if a.threads < 0 {
 				return usagef("--threads %d is below 0 (0 means one per CPU)", a.threads)
 			}
+			if err := a.countOnce(cmd); err != nil {
+				return err
+			}
 			a.running = true // a place that cannot be written is no mistake in the command line
 			if err := checkOverwrite(cmd, args); err != nil {
 				return err
@@ -352,6 +355,38 @@ func noMore(n int, args []string) error {
 		return usagef("unexpected argument %q", args[n])
 	}
 	return nil
+}
+
+// without is the error for flags that were given, but have no effect in a case, as in
+// "with --list-layers"; nil if there are none.
+func without(flags *pflag.FlagSet, in string, names ...string) error {
+	for _, name := range names {
+		if flags.Changed(name) {
+			return usagef("--%s has no effect %s: leave it out", name, in)
+		}
+	}
+	return nil
+}
+
+// countOnce leaves each value of a flag that takes a list in it once.
+func (a *app) countOnce(cmd *cobra.Command) error {
+	var failed error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		list, ok := f.Value.(pflag.SliceValue)
+		if !ok || f.Value.Type() == "stringArray" { // --set and the like, of which the last one counts
+			return
+		}
+		var once []string
+		for _, v := range list.GetSlice() {
+			if slices.Contains(once, v) {
+				a.note("--%s: %s is given twice, and counts once", f.Name, v)
+				continue
+			}
+			once = append(once, v)
+		}
+		failed = errors.Join(failed, list.Replace(once))
+	})
+	return failed
 }
 
 // note prints a line for people on stderr, unless --quiet.

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/infer"
@@ -46,7 +47,7 @@ For files of other formats, see resnet convert.`,
   resnet export --stablehlo --constants --batch 8 runs/photos/best.safetensors -o photos.mlir
   resnet export --stablehlo --train --batch 64 resnet20-cifar -o step.mlir --json`,
 		Args: atMost(1),
-		RunE: func(_ *cobra.Command, args []string) error { return c.run(args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Flags(), args) },
 	}
 	f := cmd.Flags()
 	f.BoolVar(&c.stableHLO, "stablehlo", false, "write StableHLO (the only form)")
@@ -76,7 +77,7 @@ type exportedPort struct {
 	Variable bool   `json:"variable"` // a tensor that is kept between runs, or its new value
 }
 
-func (c *exportCommand) run(args []string) error {
+func (c *exportCommand) run(flags *pflag.FlagSet, args []string) error {
 	switch {
 	case !c.stableHLO:
 		return usagef("--stablehlo is missing: it is the only form that export writes; see resnet convert for files")
@@ -91,6 +92,11 @@ func (c *exportCommand) run(args []string) error {
 	}
 	if err := checkEnd("-o", c.out, ".mlir"); err != nil {
 		return err
+	}
+	if !c.train {
+		if err := without(flags, "without --train", "momentum", "weight-decay"); err != nil {
+			return err
+		}
 	}
 	net, input, _, err := c.summarized(args[0])
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/internal/suggest"
 	"github.com/resnet-go/resnet/internal/term"
+	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/train"
 	"github.com/resnet-go/resnet/weights"
 )
@@ -259,6 +260,9 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 		return cfg, err
 	}
 	if cfg.Data == "" {
+		if err := notOfSample(c.model); err != nil {
+			return cfg, err
+		}
 		cfg.Data = embedded.SampleName
 	}
 	if cfg.Model, err = c.fetch(c.model); err != nil {
@@ -290,6 +294,20 @@ func (c *trainCommand) config(cmd *cobra.Command) (train.Config, error) {
 		cfg.Out = newRunFolder()
 	}
 	return cfg, nil
+}
+
+// notOfSample returns a usage error for a file of ours that was trained on other data than
+// the sample inside the program, which nobody means to train it on without saying so.
+func notOfSample(model string) error {
+	ref, err := modelfile.Parse(model)
+	if err != nil || ref.File == "" {
+		return nil // which opening it reports
+	}
+	meta, _, err := weights.LoadMeta(ref.File)
+	if err != nil || meta.Data.Spec == "" || meta.Data.Spec == embedded.SampleName {
+		return nil
+	}
+	return usagef("--data is missing: %s was trained on %s: name that, or the sample inside the program by --data %s", ref.File, meta.Data.Spec, embedded.SampleName)
 }
 
 // sslTask is the value of --task for learning without labels.

@@ -152,6 +152,10 @@ func (c *trainCommand) settings(cmd *cobra.Command) ([]string, error) {
 		return nil, usagef("--reference is of one trained model: leave out --folds and --lr-find")
 	case c.folds > 0 && c.findLR:
 		return nil, usagef("--folds and --lr-find exclude each other")
+	case c.findLR:
+		if err := without(cmd.Flags(), "with --lr-find, which ends after a number of updates", "max-time", "patience"); err != nil {
+			return nil, err
+		}
 	}
 	for _, flag := range ownKeys {
 		if f := cmd.Flags().Lookup(flag); f.Changed && !c.resume {

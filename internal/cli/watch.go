@@ -15,7 +15,8 @@ import (
 	"github.com/resnet-go/resnet/modelfile"
 )
 
-// watchEvery is the pause between two looks at a folder. Looking, instead of asking the
+// watchEvery is the pause between two looks at a folder, at least: it is ten times as long
+// as a look at a large one takes. Looking, instead of asking the
 // system for events, works on every system and on network drives. settleTime is how
 // long a picture that cannot be decoded may still be on its way.
 var watchEvery, settleTime = 500 * time.Millisecond, 10 * time.Second
@@ -93,19 +94,22 @@ func (c *predictCommand) runWatch(ctx context.Context, m *resnet.Model, dirs []s
 	}
 	model := newModelWatch(c.model)
 	c.note("watching %s; Ctrl-C ends it", dirs[0])
+	pause := watchEvery
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(watchEvery):
+		case <-time.After(pause):
 		}
 		if what := model.changed(); what != "" {
 			c.note("%s", what)
 		}
-		names, err := w.look(time.Now())
+		began := time.Now()
+		names, err := w.look(began)
 		if err != nil {
 			return err
 		}
+		pause = max(watchEvery, 10*time.Since(began))
 		for r, err := range m.ClassifyAll(ctx, c.pictures(names)) {
 			if err != nil {
 				return err
