@@ -186,7 +186,7 @@ func (s *Study) backbone(r *Run, untrained bool) (*resnet.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	prep, err := r.Variant.Recipe.Preprocess.Resolve()
+	prep, err := r.Variant.Recipe.Input()
 	if err != nil {
 		return nil, err
 	}

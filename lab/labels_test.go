@@ -10,12 +10,24 @@ import (
 // TestLabels: four backbones; more labels are better; the one that was trained with
 // labels is best; a second report computes nothing anew.
 func TestLabels(t *testing.T) {
-	opt := options(t, folder(t), "epochs=4", "size=28")
+	opt := options(t, folder(t), "epochs=4", "size=24")
 	opt.Depths = []int{8}
 	s := finished(t, "labels", opt)
 	for _, v := range s.Variants {
 		if of := s.Variants[0].Recipe; v.Recipe.Size != of.Size || v.Recipe.Preprocess != of.Preprocess || of.Size == 0 {
 			t.Errorf("%s has inputs of size %d, %v; %s of %d, %v", v.Name, v.Recipe.Size, v.Recipe.Preprocess, s.Variants[0].Name, of.Size, of.Preprocess)
+		}
+	}
+	for i := range s.Variants {
+		v := &s.Variants[i]
+		for _, untrained := range []bool{false, true} {
+			m, err := s.backbone(s.runs(v)[0], untrained)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if in := m.Input(); !slices.Equal(in[1:], []int{24, 24}) {
+				t.Errorf("%s, untrained %t: inputs %v, want those of the recipe's size", v.Name, untrained, in)
+			}
 		}
 	}
 	p, err := s.Report(t.Context(), time.Second)

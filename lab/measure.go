@@ -63,7 +63,7 @@ func (s *Study) pictures(ctx context.Context, v *Variant, test bool, each int) (
 		return nil, err
 	}
 	defer sp.Close()
-	prep, err := v.Recipe.Preprocess.Resolve()
+	prep, err := v.Recipe.Input()
 	if err != nil {
 		return nil, err
 	}

@@ -218,7 +218,7 @@ func firstOfEach(ds data.Dataset, n int) data.Dataset {
 
 // network builds a variant's network for the study's data, without values.
 func (s *Study) network(v *Variant) (*models.Model, data.Preprocess, error) {
-	prep, err := v.Recipe.Preprocess.Resolve()
+	prep, err := v.Recipe.Input()
 	if err != nil {
 		return nil, prep, err
 	}

@@ -221,11 +221,8 @@ func (j *job) network(cfg Config, run *checkpoint) (nn.Module, error) {
 		return net, j.freeze(net)
 	}
 	var err error
-	if j.prep, err = j.rec.Preprocess.Resolve(); err != nil {
+	if j.prep, err = j.rec.Input(); err != nil {
 		return nil, err
-	}
-	if j.rec.Detect == nil {
-		resize(&j.prep, j.rec.Size)
 	}
 	model := cfg.Model
 	if model == "" && j.rec.Finetune != nil {
@@ -347,6 +344,16 @@ func readPreprocess(r *modelfile.Result, p *data.Preprocess) error {
 		}
 	}
 	return p.Valid()
+}
+
+// Input returns how a recipe prepares pictures: its preprocessing, with inputs of its size.
+// Detectors have sizes of their own.
+func (r *Recipe) Input() (data.Preprocess, error) {
+	p, err := r.Preprocess.Resolve()
+	if err == nil && r.Detect == nil {
+		resize(&p, r.Size)
+	}
+	return p, err
 }
 
 // resize sets the side of a network's inputs; 0 leaves it. What pictures are resized
