@@ -322,7 +322,7 @@ func (p folderPart) dataset(src source, list *contents, classes []string, trainN
 		f.labels = append(f.labels, single[k])
 	}
 	if len(f.names) == 0 {
-		return nil, fmt.Errorf("%s has no pictures (%s) in its class folders%s", strings.TrimSuffix(p.root, "/"), strings.Join(pictureEndings, " "), left.among())
+		return nil, fmt.Errorf("%s has no pictures (%s) in its class folders%s", cmp.Or(strings.TrimSuffix(p.root, "/"), "the folder"), strings.Join(pictureEndings, " "), left.among())
 	}
 	if p.name == trainName {
 		for k, class := range classes {

@@ -30,7 +30,7 @@ func doubt(m *Metrics, ds data.Dataset) string {
 	chance := tail(m.Samples, right, share) > 0.05
 	switch {
 	case m.Top1 <= share || chance && m.Samples >= 50:
-		return fmt.Sprintf("the best top-1, %s of %d pictures, is no better than always answering %q (%s): the network has learned nothing useful. "+
+		return fmt.Sprintf("the best top-1, %s of %d pictures, is not reliably better than always answering %q (%s): the network has learned nothing useful. "+
 			"More epochs, another learning rate (resnet train --lr-find) or a trained model to start from (--model FILE) may help; resnet data check looks for faults in the data",
 			term.Percent(m.Top1), m.Samples, ds.Classes()[class], term.Percent(share))
 	case chance:

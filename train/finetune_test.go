@@ -366,7 +366,7 @@ func TestDoubt(t *testing.T) {
 		samples int
 		want    string
 	}{
-		{0.25, 100, "is no better than always answering"},
+		{0.25, 100, "is not reliably better than always answering"},
 		{0.1, 100, "is no better"},
 		{0.3, 100, "is no better"},
 		{0.4, 100, ""},

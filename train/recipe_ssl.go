@@ -44,7 +44,7 @@ func (r *Recipe) validSSL() error {
 	case r.Augment.RandomScale != nil:
 		return badKey("augment.random_scale", "is for pictures with masks; random_resized_crop is for pictures without")
 	case r.Loss.Kind != "" || loss.LabelSmoothing != 0 || loss.Gamma != 0 || loss.Dice != 0 || loss.Aux != 0 || !loss.ClassWeights.IsZero():
-		return badKey("loss", "the method has its own loss: leave out loss")
+		return badKey("loss", "the method has its own loss: leave out the settings of loss")
 	case r.Balanced:
 		return badKey("balanced", "needs labels, which are not used here")
 	case r.Distill != nil:

@@ -45,6 +45,7 @@ func IsState(name string) bool {
 type DataInfo struct {
 	Spec string `json:"spec"`           // as given to --data
 	Hash string `json:"hash,omitempty"` // of the training part's content
+	Val  string `json:"val,omitempty"`  // other data that it was evaluated on, as given to --val-data
 }
 
 // Meta are the metadata of a model file. Fields that a file does not have are

@@ -139,7 +139,7 @@ func (c *calibrateCommand) run(ctx context.Context) error {
 	}
 	opt := train.DataOptions(m.Meta())
 	opt.IgnoreOrientation = c.asStored
-	splits, err := c.openNoted(c.data, opt)
+	splits, err := c.openParts(c.app, m, opt)
 	if err != nil {
 		return err
 	}

@@ -93,10 +93,36 @@ func (d *labeledData) explain(err error) error {
 	return err
 }
 
+// openParts opens the data for a model, and prints the notes. If they are those that it was
+// trained on, and it was evaluated on others then (train --val-data), those are the part
+// to evaluate on: the model has seen all the rest.
+func (d *labeledData) openParts(a *app, m *resnet.Model, opt data.Options) (*data.Splits, error) {
+	of := m.Meta().Data
+	if of.Val == "" || d.data != of.Spec {
+		s, err := a.openNoted(d.data, opt, false)
+		return s, d.opened(err)
+	}
+	opt.ValFraction = -1
+	s, err := a.openNoted(d.data, opt, true)
+	if err != nil {
+		return nil, d.opened(err)
+	}
+	a.note("the part to evaluate on is that of the training, %s", of.Val)
+	v, err := a.openNoted(of.Val, opt, false)
+	if err == nil {
+		err = s.Validate(v)
+	}
+	if err != nil {
+		return nil, errors.Join(d.opened(err), s.Close())
+	}
+	return s, nil
+}
+
 // openNoted is openData, and prints the notes. A test part that cannot be used is left
-// out where there is a validation part, as in training.
-func (a *app) openNoted(spec string, opt data.Options) (*data.Splits, error) {
-	s, err := data.OpenSparing(openData, spec, opt, false)
+// out where there is a validation part, as in training, and with spare, which is for
+// callers that do not need it.
+func (a *app) openNoted(spec string, opt data.Options, spare bool) (*data.Splits, error) {
+	s, err := data.OpenSparing(openData, spec, opt, spare)
 	if err != nil {
 		return nil, err
 	}

@@ -56,6 +56,9 @@ when others are added.`,
 			if kind != "folder" {
 				return usagef("%s is not a folder of pictures: only folder:DIR and folder:FILE.zip can be divided into folders", args[0])
 			}
+			if inside(path, out) {
+				return usagef("-o %s lies in %s, so that its copies would become a part of the data: name a folder outside", out, path)
+			}
 			var hard func(name, to string) error
 			if link {
 				if info, err := os.Stat(path); err != nil || !info.IsDir() {
@@ -116,4 +119,22 @@ when others are added.`,
 	f.BoolVar(&unlabeled, "unlabeled", false, unlabeledUsage)
 	f.Uint64Var(&seed, "seed", 0, "seed of the choice")
 	return cmd
+}
+
+// inside reports whether a path lies in a folder, or is it.
+func inside(dir, path string) bool {
+	to, err := filepath.Abs(path)
+	if err != nil {
+		return false
+	}
+	for at := to; ; at = filepath.Dir(at) {
+		a, errA := os.Stat(dir)
+		b, errB := os.Stat(at)
+		if errA == nil && errB == nil && os.SameFile(a, b) {
+			return true
+		}
+		if at == filepath.Dir(at) {
+			return false
+		}
+	}
 }

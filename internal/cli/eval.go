@@ -152,9 +152,9 @@ func (c *evalCommand) run(ctx context.Context) error {
 	case m.Task() == models.Classification && hasObjects(c.data):
 		return usagef("%s is a classifier, but %s has boxes or masks of objects: name a detector or a segmentation network by --model, or data with a label for each picture", m.Name(), c.data)
 	}
-	splits, err := c.openNoted(c.data, c.options(m, c.asStored))
+	splits, err := c.openParts(c.app, m, c.options(m, c.asStored))
 	if err != nil {
-		return c.opened(err)
+		return err
 	}
 	defer splits.Close()
 	ds, part, err := split(splits, c.split)

@@ -133,9 +133,9 @@ func (c *linearCommand) run(ctx context.Context) error {
 		return err
 	}
 	opt := c.options(m, c.asStored)
-	splits, err := c.openNoted(c.data, opt)
+	splits, err := c.openParts(c.app, m, opt)
 	if err != nil {
-		return c.opened(err)
+		return err
 	}
 	defer splits.Close()
 	if splits.Train == nil {

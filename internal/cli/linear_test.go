@@ -112,6 +112,32 @@ func TestDataOfTheModel(t *testing.T) {
 	}
 }
 
+// TestValDataOfTheModel: a model that was trained with --val-data is judged by those, not
+// by what it has seen, whether the data are named or not.
+func TestValDataOfTheModel(t *testing.T) {
+	dir := t.TempDir()
+	photos, others, run := filepath.Join(dir, "photos"), filepath.Join(dir, "others"), filepath.Join(dir, "run")
+	for i := range 16 {
+		writePicture(t, filepath.Join([]string{photos, photos, others, photos}[i/2%4], []string{"cat", "dog"}[i%2], fmt.Sprintf("%d.png", i)), i)
+	}
+	done(t, "train", "--data", "folder:"+photos, "--val-data", "folder:"+others, "--epochs", "1", "--batch", "4", "--size", "16", "--model", "resnet8-cifar", "--out", run)
+	for _, command := range []string{"eval", "linear"} {
+		for _, data := range [][]string{nil, {"--data", "folder:" + photos}} {
+			code, out, errs := cli(t, append([]string{command, "-m", filepath.Join(run, "best.safetensors"), "--json"}, data...)...)
+			var j struct {
+				Report  struct{ Samples int }
+				Queries int
+			}
+			if err := json.Unmarshal([]byte(out), &j); code != exitDone || err != nil || max(j.Report.Samples, j.Queries) != 4 || !strings.Contains(errs, "is that of the training, folder:"+others) {
+				t.Errorf("%s %v: code %d, %v\n%s%s", command, data, code, err, out, errs)
+			}
+		}
+	}
+	if code, _, errs := cli(t, "data", "split", "folder:"+photos, "-o", filepath.Join(photos, "parts")); code != exitUsage || !strings.Contains(errs, "lies in "+photos) {
+		t.Errorf("split into the data: code %d, %s", code, errs)
+	}
+}
+
 // TestListsCountOnce: a value that a list has twice is one, in each flag that takes one.
 func TestListsCountOnce(t *testing.T) {
 	seen := 0

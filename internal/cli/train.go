@@ -418,8 +418,12 @@ func (c *trainCommand) print(r *train.Result) error {
 		if r.LinearProbe != nil || best.Val != nil { // by the labels
 			labeled = spec
 		}
+		again := labeled
+		if share := train.DataOptions(*meta).ValFraction; share > 0 && labeled == spec {
+			again += fmt.Sprintf(" --val-split %g", share)
+		}
 		c.printf("model: %s (a backbone without a last layer)\n\nnext:\n", model)
-		for _, next := range []string{"linear" + labeled, "train" + labeled, "map " + term.Quote(meta.Data.Spec) + " -o map.html", "embed PHOTO"} {
+		for _, next := range []string{"linear" + labeled, "train" + again, "map " + term.Quote(meta.Data.Spec) + " -o map.html", "embed PHOTO"} {
 			c.printf("  resnet %s --model %s\n", next, term.Quote(model))
 		}
 		c.printf("  resnet summary %s\n", term.Quote(model))
