@@ -72,7 +72,7 @@ func init() { // the branches of If lead back to the table
 		"Gather": {gather, 2, 2}, "DepthToSpace": {depthToSpace, 1, 1}, "SpaceToDepth": {depthToSpace, 1, 1},
 		"GatherElements": {gatherElements, 2, 2}, "OneHot": {oneHot, 3, 3}, "TopK": {topK, 1, 2}, "ArgMax": {argMax, 1, 1}, "ArgMin": {argMax, 1, 1},
 		"RoiAlign": {roiAlign, 3, 3}, "ScatterND": {scatterND, 3, 3},
-		"Resize":   {resize, 1, 4}, "Upsample": {resize, 1, 2},
+		"Resize": {resize, 1, 4}, "Upsample": {resize, 1, 2},
 
 		"Identity": {identity, 1, 1}, "Cast": {cast, 1, 1}, "CastLike": {cast, 2, 2}, "Constant": {constant, 0, 0},
 		"ConstantOfShape": {constantOfShape, 1, 1}, "Shape": {shapeOf, 1, 1}, "Size": {shapeOf, 1, 1},
