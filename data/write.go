@@ -27,70 +27,61 @@ func Divide(s *Splits, val, test float64, seed uint64) (*Splits, error) {
 	case !(val >= 0 && test >= 0 && val+test < 1):
 		return nil, fmt.Errorf("data: shares of %v and %v leave nothing to train on: give shares of 0 or more whose sum is below 1", val, test)
 	}
-	d := &Splits{Spec: s.Spec, Train: s.Train, Val: s.Val, Test: s.Test, Empty: s.Empty}
-	// As HoldOut chooses by the order of a draw, the shares must not be drawn alike.
-	if test > 0 && d.Test == nil {
-		d.Train, d.Test = HoldOut(d.Train, test, seed)
+	once, copies, err := withoutCopies(s.Train)
+	if err != nil {
+		return nil, err
 	}
-	if val > 0 && d.Val == nil {
+	d := &Splits{Spec: s.Spec, Train: once, Val: s.Val, Test: s.Test, Empty: s.Empty}
+	// As HoldOut chooses by the order of a draw, the shares must not be drawn alike.
+	if test > 0 && s.Test == nil {
+		d.Train, d.Test = HoldOut(d.Train, test, seed)
+		d.Test = withCopies(s.Train, d.Test, copies)
+	}
+	if val > 0 && s.Val == nil {
 		rest := 1.0
 		if s.Test == nil {
 			rest -= test
 		}
 		d.Train, d.Val = HoldOut(d.Train, val/rest, seed+1)
+		d.Val = withCopies(s.Train, d.Val, copies)
 	}
-	moved, err := together(s, d)
-	if err != nil {
-		return nil, err
-	}
-	if moved > 0 {
-		d.Notes = append(d.Notes, fmt.Sprintf("%d pictures are copies of others and went to the same part", moved))
+	d.Train = withCopies(s.Train, d.Train, copies)
+	if n := s.Train.Len() - once.Len(); n > 0 {
+		d.Notes = append(d.Notes, fmt.Sprintf("copies of other pictures, %d, are in the same part as those", n))
 	}
 	return d, nil
 }
 
-// together moves samples of the parts made of s.Train that are copies of others to the
-// part of those: training before test before validation. It returns their number.
-func together(s, d *Splits) (moved int, err error) {
-	where := make(map[string]int, s.Train.Len())
-	for i := range s.Train.Len() {
-		where[s.Train.Name(i)] = i
-	}
-	made := []*Dataset{&d.Train}
-	if s.Test == nil && d.Test != nil {
-		made = append(made, &d.Test)
-	}
-	if s.Val == nil && d.Val != nil {
-		made = append(made, &d.Val)
-	}
-	home := map[[32]byte]int{} // the part of a content
-	members := make([][]int, len(made))
+// withoutCopies returns the first sample of each content, and by its name all that have
+// this content.
+func withoutCopies(ds Dataset) (once Dataset, copies map[string][]int, err error) {
+	names := map[[32]byte]string{} // of the first sample of a content
+	copies = make(map[string][]int, ds.Len())
+	var first []int
 	var buf []byte
-	for p, ds := range made {
-		for i := range (*ds).Len() {
-			name := (*ds).Name(i)
-			if buf, err = content(*ds, i, buf); err != nil {
-				return 0, &SampleError{i, name, err}
-			}
-			key := sha256.Sum256(buf)
-			at, known := home[key]
-			if !known {
-				home[key], at = p, p
-			}
-			if at != p {
-				moved++
-			}
-			members[at] = append(members[at], where[name])
+	for i := range ds.Len() {
+		name := ds.Name(i)
+		if buf, err = content(ds, i, buf); err != nil {
+			return nil, nil, &SampleError{i, name, err}
 		}
+		key := sha256.Sum256(buf)
+		if _, known := names[key]; !known {
+			names[key] = name
+			first = append(first, i)
+		}
+		copies[names[key]] = append(copies[names[key]], i)
 	}
-	if moved == 0 {
-		return 0, nil
+	return Subset(ds, first), copies, nil
+}
+
+// withCopies returns the samples of ds that have the contents of those of a part.
+func withCopies(ds, part Dataset, copies map[string][]int) Dataset {
+	var all []int
+	for i := range part.Len() {
+		all = append(all, copies[part.Name(i)]...)
 	}
-	for p, ds := range made {
-		slices.Sort(members[p])
-		*ds = Subset(s.Train, members[p])
-	}
-	return moved, nil
+	slices.Sort(all)
+	return Subset(ds, all)
 }
 
 // WriteFolder writes a dataset of picture files as [OpenFolder] reads it: the files of

@@ -49,7 +49,7 @@ func TestDivideKeepsCopiesTogether(t *testing.T) {
 			in[string(b)] = p.name
 		}
 	}
-	if all != 200 || d.Val.Len() < 30 || d.Test.Len() < 20 || len(d.Notes) != 1 {
+	if all != 200 || d.Val.Len() < 50 || d.Val.Len() > 70 || d.Test.Len() < 30 || d.Test.Len() > 50 || len(d.Notes) != 1 {
 		t.Errorf("%d samples, %d val, %d test, notes %q", all, d.Val.Len(), d.Test.Len(), d.Notes)
 	}
 	for _, bad := range [][2]float64{{0.5, 0.5}, {-0.1, 0}, {1, 0}} {

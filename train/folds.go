@@ -56,7 +56,7 @@ func CrossValidate(ctx context.Context, cfg Config, k int) (*Folds, error) {
 		if i == 0 {
 			fold.Notes = append(whole.Notes, fold.Notes...)
 		}
-		cfg.Splits = fold
+		cfg.Splits, cfg.fold, cfg.folds = fold, i+1, k
 		if out != "" {
 			cfg.Out = filepath.Join(out, fmt.Sprintf("fold-%d", i+1))
 		}

@@ -514,7 +514,7 @@ func (j *job) describe(cfg Config, net nn.Module) error {
 	}
 	j.meta = weights.Meta{
 		Architecture: arch, Classes: j.classes(), MultiLabel: j.rec.SSL == nil && j.splits.MultiLabel() && !isDetector(net) && data.Masks(j.splits.Train) == nil, Preprocess: prep,
-		Recipe: string(text), Seed: j.seed, Command: cfg.Command, Data: weights.DataInfo{Spec: j.splits.Spec, Hash: j.hash, Val: cfg.ValData},
+		Recipe: string(text), Seed: j.seed, Command: cfg.Command, Data: weights.DataInfo{Spec: j.splits.Spec, Hash: j.hash, Val: cfg.ValData, Fold: cfg.fold, Folds: cfg.folds},
 	}
 	return nil
 }

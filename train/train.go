@@ -98,7 +98,9 @@ type Config struct {
 	Log       Log
 
 	chosen []string // notes of Choose
-	whole  bool     // ignore Recipe.Shards
+
+	fold, folds int  // of CrossValidate; else 0
+	whole       bool // ignore Recipe.Shards
 }
 
 // Log receives the progress of a run. The zero Log discards it.

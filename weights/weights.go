@@ -46,6 +46,10 @@ type DataInfo struct {
 	Spec string `json:"spec"`           // as given to --data
 	Hash string `json:"hash,omitempty"` // of the training part's content
 	Val  string `json:"val,omitempty"`  // other data that it was evaluated on, as given to --val-data
+	// Fold, from 1, of Folds is the part of the data that it was evaluated on, in
+	// cross-validation; else 0.
+	Fold  int `json:"fold,omitempty"`
+	Folds int `json:"folds,omitempty"`
 }
 
 // Meta are the metadata of a model file. Fields that a file does not have are

@@ -31,7 +31,7 @@ func sample(t testing.TB) *File {
 		Meta: Meta{
 			Architecture: json.RawMessage(`{"name":"x"}`), Classes: []string{"cat", "<dog> \"é\""}, MultiLabel: true,
 			Preprocess: json.RawMessage(`{"width":3}`), Recipe: "name: x\n", Seed: math.MaxUint64,
-			Command: []string{"resnet", "train", "--out", "a b"}, Data: DataInfo{Spec: "folder:x", Hash: "abc", Val: "folder:others"},
+			Command: []string{"resnet", "train", "--out", "a b"}, Data: DataInfo{Spec: "folder:x", Hash: "abc", Val: "folder:others", Fold: 2, Folds: 3},
 			Metrics: map[string]float64{"val.top1": 1.0 / 3}, Training: json.RawMessage(`{"step":1}`),
 			Extra: map[string]string{"by": "someone"},
 		},

@@ -94,11 +94,11 @@ func (d *labeledData) explain(err error) error {
 }
 
 // openParts opens the data for a model, and prints the notes. If they are those that it was
-// trained on, and it was evaluated on others then (train --val-data), those are the part
-// to evaluate on: the model has seen all the rest.
+// trained on, and it was evaluated then on others (train --val-data) or on a fold of them
+// (--folds), those are the part to evaluate on: the model has seen all the rest.
 func (d *labeledData) openParts(a *app, m *resnet.Model, opt data.Options) (*data.Splits, error) {
 	of := m.Meta().Data
-	if of.Val == "" || d.data != of.Spec {
+	if of.Val == "" && of.Folds == 0 || d.data != of.Spec {
 		s, err := a.openNoted(d.data, opt, false)
 		return s, d.opened(err)
 	}
@@ -106,6 +106,15 @@ func (d *labeledData) openParts(a *app, m *resnet.Model, opt data.Options) (*dat
 	s, err := a.openNoted(d.data, opt, true)
 	if err != nil {
 		return nil, d.opened(err)
+	}
+	if of.Folds > 0 {
+		a.note("the part to evaluate on is that of the training, fold %d of %d", of.Fold, of.Folds)
+		if of.Fold < 1 || of.Fold > of.Folds || s.Train == nil || of.Folds > s.Train.Len() {
+			return nil, errors.Join(fmt.Errorf("%s was trained on a fold of other data than are in %s", m.Name(), of.Spec), s.Close())
+		}
+		fold := data.Folds(s.Train, of.Folds, m.Meta().Seed)[of.Fold-1]
+		s.Train, s.Val, s.Test = fold.Train, fold.Val, nil
+		return s, nil
 	}
 	a.note("the part to evaluate on is that of the training, %s", of.Val)
 	v, err := a.openNoted(of.Val, opt, false)

@@ -133,6 +133,13 @@ func TestValDataOfTheModel(t *testing.T) {
 			}
 		}
 	}
+	folds := filepath.Join(dir, "folds")
+	done(t, "train", "--data", "folder:"+photos, "--folds", "3", "--epochs", "1", "--batch", "4", "--size", "16", "--model", "resnet8-cifar", "--out", folds)
+	code, out, errs := cli(t, "eval", "-m", filepath.Join(folds, "fold-2", "best.safetensors"), "--json")
+	var e struct{ Report struct{ Samples int } }
+	if err := json.Unmarshal([]byte(out), &e); code != exitDone || err != nil || e.Report.Samples != 4 || !strings.Contains(errs, "fold 2 of 3") {
+		t.Errorf("eval of a fold: code %d, %v\n%s%s", code, err, out, errs)
+	}
 	if code, _, errs := cli(t, "data", "split", "folder:"+photos, "-o", filepath.Join(photos, "parts")); code != exitUsage || !strings.Contains(errs, "lies in "+photos) {
 		t.Errorf("split into the data: code %d, %s", code, errs)
 	}
