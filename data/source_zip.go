@@ -39,7 +39,7 @@ func newZipSource(r io.ReaderAt, size, limit int64) (*zipSource, error) {
 	z, err := zip.NewReader(r, size)
 	switch {
 	case errors.Is(err, zip.ErrFormat):
-		return nil, errors.New("it is not a zip, or one that is damaged or cut off, without its table of contents: copy it again, or name a folder")
+		return nil, errors.New("the zip is damaged or cut off, or the file is none: its table of contents is missing; copy it again, or name a folder")
 	case err != nil && !errors.Is(err, zip.ErrInsecurePath):
 		return nil, err
 	}

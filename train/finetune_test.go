@@ -367,8 +367,8 @@ func TestDoubt(t *testing.T) {
 		want    string
 	}{
 		{0.25, 100, "is not reliably better than always answering"},
-		{0.1, 100, "is no better"},
-		{0.3, 100, "is no better"},
+		{0.1, 100, "is not reliably better"},
+		{0.3, 100, "is not reliably better"},
 		{0.4, 100, ""},
 		{1, 4, ""},
 		{0.5, 4, "may be chance"},
