@@ -84,7 +84,7 @@ func varyJPEG(data []byte, rng *rand.Rand) []byte {
 		switch kinds := []byte{0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc9, 0xca, 0xcc, 0xda, 0xdb, 0xdc, 0xdd, 0xe0, 0xee, 0xff}; {
 		case rng.IntN(8) == 0:
 			p[1] = kinds[rng.IntN(len(kinds))]
-		default:
+		case len(p) >= 4: // a segment whose length is below 2 is cut off before its end
 			if end := min(len(p), 2+int(binary.BigEndian.Uint16(p[2:]))); end > 4 { // a length counts itself
 				changeField(p[4:end], rng)
 			}
