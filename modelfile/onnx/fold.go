@@ -97,6 +97,21 @@ func (n *node) broadcast(a, b tensor.Shape) tensor.Shape {
 	return s
 }
 
+// foldFn is a binary operator for whole numbers and for others; nil where it has no rule.
+type foldFn struct {
+	ints   func(x, y int64) int64
+	floats func(x, y float64) float64
+}
+
+// foldFns are the binary operators that need nothing of their node.
+var foldFns = map[string]foldFn{
+	"Add": {func(x, y int64) int64 { return x + y }, func(x, y float64) float64 { return x + y }},
+	"Sub": {func(x, y int64) int64 { return x - y }, func(x, y float64) float64 { return x - y }},
+	"Mul": {func(x, y int64) int64 { return x * y }, func(x, y float64) float64 { return x * y }},
+	"Max": {func(x, y int64) int64 { return max(x, y) }, math.Max},
+	"Min": {func(x, y int64) int64 { return min(x, y) }, math.Min},
+}
+
 // foldBinary computes a binary operator on known values; ok is false if it has
 // no rule here.
 func (n *node) foldBinary() bool {
@@ -108,16 +123,9 @@ func (n *node) foldBinary() bool {
 	if float != b.elem.isFloat() && n.op != "Pow" {
 		n.failf("operands of types %v and %v", a.elem, b.elem)
 	}
-	var fi func(x, y int64) int64
-	var ff func(x, y float64) float64
+	fi, ff := foldFns[n.op].ints, foldFns[n.op].floats
 	var test func(order int) bool
 	switch n.op {
-	case "Add":
-		fi, ff = func(x, y int64) int64 { return x + y }, func(x, y float64) float64 { return x + y }
-	case "Sub":
-		fi, ff = func(x, y int64) int64 { return x - y }, func(x, y float64) float64 { return x - y }
-	case "Mul":
-		fi, ff = func(x, y int64) int64 { return x * y }, func(x, y float64) float64 { return x * y }
 	case "Div":
 		fi, ff = func(x, y int64) int64 { n.nonzero(y); return x / y }, func(x, y float64) float64 { return x / y }
 	case "Mod":
@@ -136,10 +144,6 @@ func (n *node) foldBinary() bool {
 			}
 			return r
 		}
-	case "Max":
-		fi, ff = func(x, y int64) int64 { return max(x, y) }, math.Max
-	case "Min":
-		fi, ff = func(x, y int64) int64 { return min(x, y) }, math.Min
 	case "Pow":
 		if !float || !b.elem.isFloat() {
 			return n.foldPow(a, b, shape, sa, sb)

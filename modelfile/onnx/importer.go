@@ -491,6 +491,17 @@ func (n *node) axis(a int64, rank int) int {
 	return int(a)
 }
 
+// position resolves a place on an axis of some extent, which may count from the end.
+func (n *node) position(p int64, extent int) int {
+	if p < -int64(extent) || p >= int64(extent) {
+		n.failf("position %d of an axis of %d", p, extent)
+	}
+	if p < 0 {
+		p += int64(extent)
+	}
+	return int(p)
+}
+
 // axes resolves axes, in order and without doubles.
 func (n *node) axes(as []int64, rank int) []int {
 	out := make([]int, 0, len(as))

@@ -1,8 +1,6 @@
 package onnx
 
-import (
-	"slices"
-)
+import "slices"
 
 // scatterND writes slices of known values into others, which is how PyTorch exports an
 // assignment to a part of a tensor, such as of the masks of shifted windows (Swin).
@@ -27,14 +25,7 @@ func scatterND(n *node) {
 	for k := range index.shape[:rank-1].Numel() {
 		to := 0
 		for a, at := range index.i[k*depth : (k+1)*depth] {
-			extent := int64(data.shape[a])
-			if at < -extent || at >= extent {
-				n.failf("position %d of an axis of %d", at, extent)
-			}
-			if at < 0 {
-				at += extent
-			}
-			to += int(at) * stride[a]
+			to += n.position(at, data.shape[a]) * stride[a]
 		}
 		for j := range size {
 			reduce(out, to+j, updates, k*size+j)
@@ -46,27 +37,19 @@ func scatterND(n *node) {
 // reduction returns what brings element j of from into element i of to, by the attribute
 // of that name.
 func (n *node) reduction() func(to *static, i int, from *static, j int) {
-	var ff func(x, y float32) float32
-	var fi func(x, y int64) int64
-	switch mode := n.attrString("reduction", "none"); mode {
-	case "none":
+	mode := n.attrString("reduction", "none")
+	if mode == "none" {
 		return (*static).at
-	case "add":
-		ff, fi = func(x, y float32) float32 { return x + y }, func(x, y int64) int64 { return x + y }
-	case "mul":
-		ff, fi = func(x, y float32) float32 { return x * y }, func(x, y int64) int64 { return x * y }
-	case "max":
-		ff, fi = func(x, y float32) float32 { return max(x, y) }, func(x, y int64) int64 { return max(x, y) }
-	case "min":
-		ff, fi = func(x, y float32) float32 { return min(x, y) }, func(x, y int64) int64 { return min(x, y) }
-	default:
+	}
+	fn, ok := foldFns[map[string]string{"add": "Add", "mul": "Mul", "max": "Max", "min": "Min"}[mode]]
+	if !ok {
 		n.failf("the reduction %q is not known", mode)
 	}
 	return func(to *static, i int, from *static, j int) {
 		if to.elem.isFloat() {
-			to.f[i] = ff(to.f[i], from.f[j])
+			to.f[i] = round(to.elem, float32(fn.floats(float64(to.f[i]), float64(from.f[j]))))
 		} else {
-			to.i[i] = fi(to.i[i], from.i[j])
+			to.i[i] = wrap(to.elem, fn.ints(to.i[i], from.i[j]))
 		}
 	}
 }

@@ -504,13 +504,7 @@ func gather(n *node) {
 	at := n.ins[1].st
 	index := make([]int, len(at.i))
 	for i, p := range at.i {
-		if p < -int64(s[axis]) || p >= int64(s[axis]) {
-			n.failf("position %d of an axis of %d", p, s[axis])
-		}
-		if p < 0 {
-			p += int64(s[axis])
-		}
-		index[i] = int(p)
+		index[i] = n.position(p, s[axis])
 	}
 	shape := slices.Concat(s[:axis], at.shape, s[axis+1:])
 	if v := n.must(0); v.st != nil {

@@ -297,6 +297,15 @@ def every():
     y = n.conv("x", 3, 4)
     n.op("Mul", n.op("Add", n.tail(y), n.tail(n.op("Relu", y))), n.const(0.5), out=["y"])
     save("mean-of-two", n.model(), pictures())
+    # Known values. A position that comes twice has no defined value without a reduction.
+    for mode in ("none", "add", "mul", "max", "min"):
+        for kind in (np.float32, np.int32):
+            n = Net()
+            at = n.op("Reshape", n.i(0, 1, 2, -1, *((3, 0) if mode == "none" else (0, 1))), n.i(3, 2))
+            old, new = (n.const(np.round(3 * R.standard_normal(s), 2), kind) for s in ((4, 2, 4), (3, 4)))
+            known = n.op("Cast", n.op("ScatterND", old, at, new, reduction=mode), to=T.FLOAT)
+            n.tail(n.op("Mul", n.conv("x", 3, 4, stride=2), n.op("ReduceSum", known, n.i(1), keepdims=0)), out=["y"])
+            save(f"scatter-{mode}-{kind.__name__}", n.model(opset=18), pictures())
 
 
 def step(n, y, s):
