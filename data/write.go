@@ -87,8 +87,9 @@ func withCopies(ds, part Dataset, copies map[string][]int) Dataset {
 // WriteFolder writes a dataset of picture files as [OpenFolder] reads it: the files of
 // each part, with their bytes, as DIR/PART/CLASS/FILE; pictures without labels as
 // DIR/PART/FILE, below one more folder, pictures, if some of them lie in folders, which
-// must not become classes. dir must not exist, or be empty. It is complete, or not there. link, if it is not nil, makes a file instead
-// of writing its bytes, given the sample's name.
+// must not become classes. dir must not exist, or be empty. It is complete, or not
+// there. link, if it is not nil, makes a file instead of writing its bytes, given the
+// sample's name.
 func WriteFolder(ctx context.Context, s *Splits, dir string, link func(name, to string) error) error {
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 		return fmt.Errorf("data: %s is not empty: name a folder that does not exist", dir)

@@ -91,11 +91,11 @@ func (s *Server) ListenAndServe(ctx context.Context, opt ListenOptions) error {
 	}()
 	opened := make(chan error, 1)
 	go func() {
+		var err error
 		if s.opt.OpenLater {
-			opened <- s.openModels(ctx)
-		} else {
-			opened <- nil
+			err = s.openModels(ctx)
 		}
+		opened <- err
 	}()
 	for ctx.Err() == nil {
 		select {
@@ -103,7 +103,7 @@ func (s *Server) ListenAndServe(ctx context.Context, opt ListenOptions) error {
 			return fmt.Errorf("serve: %w", err)
 		case err := <-opened:
 			if ctx.Err() != nil { // which may be why
-				break
+				continue
 			}
 			if err != nil {
 				srv.Close()

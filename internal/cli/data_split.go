@@ -121,20 +121,20 @@ when others are added.`,
 	return cmd
 }
 
-// inside reports whether a path lies in a folder, or is it.
+// inside reports whether a path lies in a folder, or is it. The path need not exist.
 func inside(dir, path string) bool {
-	to, err := filepath.Abs(path)
-	if err != nil {
+	folder, err := os.Stat(dir)
+	at, failed := filepath.Abs(path)
+	if err != nil || failed != nil {
 		return false
 	}
-	for at := to; ; at = filepath.Dir(at) {
-		a, errA := os.Stat(dir)
-		b, errB := os.Stat(at)
-		if errA == nil && errB == nil && os.SameFile(a, b) {
+	for {
+		if info, err := os.Stat(at); err == nil && os.SameFile(folder, info) {
 			return true
 		}
 		if at == filepath.Dir(at) {
 			return false
 		}
+		at = filepath.Dir(at)
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -140,11 +141,7 @@ func (c *trainCommand) referenceOf(ctx context.Context, r *train.Result) error {
 		return err
 	}
 	meta := m.Meta()
-	spec := meta.Data.Spec
-	if c.valData != "" {
-		spec = c.valData
-	}
-	splits, err := data.OpenSparing(openData, spec, train.DataOptions(meta), false)
+	splits, err := data.OpenSparing(openData, cmp.Or(meta.Data.Val, meta.Data.Spec), train.DataOptions(meta), false)
 	if err != nil {
 		return err
 	}

@@ -16,9 +16,9 @@ import (
 )
 
 // watchEvery is the pause between two looks at a folder, at least: it is ten times as long
-// as a look at a large one takes. Looking, instead of asking the
-// system for events, works on every system and on network drives. settleTime is how
-// long a picture that cannot be decoded may still be on its way.
+// as a look at a large one takes. Looking, instead of asking the system for events, works
+// on every system and on network drives. settleTime is how long a picture that cannot be
+// decoded may still be on its way.
 var watchEvery, settleTime = 500 * time.Millisecond, 10 * time.Second
 
 // watched is a picture in a watched folder.
