@@ -14,6 +14,7 @@ import (
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/golden"
+	"github.com/resnet-go/resnet/internal/peer"
 	"github.com/resnet-go/resnet/masks"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/modelfile/onnx"
@@ -21,16 +22,6 @@ import (
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/weights"
 )
-
-// peerPython returns the Python with the programs that tests compare with, or skips.
-func peerPython(t *testing.T) string {
-	t.Helper()
-	python := os.Getenv("RESNET_PEER_PYTHON")
-	if python == "" {
-		t.Skip("RESNET_PEER_PYTHON names no Python with onnxruntime")
-	}
-	return python
-}
 
 // ranByONNXRuntime returns what onnxruntime finds in the picture of the goldens.
 func ranByONNXRuntime(t *testing.T, python string, files ...string) [][]Object {
@@ -102,7 +93,7 @@ func networkOf(file string) string {
 // TestExportedDetectors: onnxruntime finds in our ONNX files what torchvision finds,
 // with batch norms kept and folded.
 func TestExportedDetectors(t *testing.T) {
-	python := peerPython(t)
+	python := peer.Python(t, "onnxruntime", "PIL")
 	for i, file := range []string{"retinanet", "retinanet_v2", "fasterrcnn", "fasterrcnn_v2", "maskrcnn", "maskrcnn_v2"} {
 		t.Run(file, func(t *testing.T) {
 			g, meta := golden.Load(t, "testdata/"+file+".safetensors")
@@ -119,7 +110,7 @@ func TestExportedDetectors(t *testing.T) {
 // find what onnxruntime finds with them. The sizes and thresholds are other than the
 // usual ones.
 func TestImportedDetectors(t *testing.T) {
-	python, dir := peerPython(t), t.TempDir()
+	python, dir := peer.Python(t, "torchvision", "onnxscript", "onnxruntime"), t.TempDir()
 	if out, err := exec.CommandContext(t.Context(), python, "testdata/gen/export_detectors.py", "testdata/picture.png", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -207,8 +198,8 @@ func TestOwnONNX(t *testing.T) {
 			if !reflect.DeepEqual(a, b) {
 				t.Errorf("the network is\n%+v, want\n%+v", a, b)
 			}
-			if python := os.Getenv("RESNET_PEER_PYTHON"); python != "" {
-				for _, objects := range ranByONNXRuntime(t, python, whole, folded) {
+			if peer.Has(t, "onnxruntime", "PIL") {
+				for _, objects := range ranByONNXRuntime(t, peer.Python(t), whole, folded) {
 					alike(t, objects, want)
 				}
 			}

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/resnet-go/resnet/internal/peer"
 )
 
 var model = bytes.Repeat([]byte("0123456789abcdef"), 20000)
@@ -428,12 +430,9 @@ func TestFromEnv(t *testing.T) {
 }
 
 // TestPython checks against huggingface_hub that each program finds what the other
-// has downloaded. RESNET_PEER_PYTHON names a Python that has it.
+// has downloaded.
 func TestPython(t *testing.T) {
-	python := os.Getenv("RESNET_PEER_PYTHON")
-	if python == "" {
-		t.Skip("RESNET_PEER_PYTHON names no Python with huggingface_hub")
-	}
+	python := peer.Python(t, "huggingface_hub")
 	run := func(h *fakeHub, c *Client, script string) string {
 		cmd := exec.Command(python, "-c", script)
 		cmd.Env = append(os.Environ(), "HF_ENDPOINT="+h.URL, "HF_HUB_CACHE="+c.HubCache, "HF_HUB_DISABLE_XET=1", "HF_HUB_DISABLE_TELEMETRY=1")

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/internal/membound"
+	"github.com/resnet-go/resnet/internal/peer"
 	"github.com/resnet-go/resnet/internal/philox"
 )
 
@@ -54,13 +55,7 @@ func TestGolden(t *testing.T) {
 
 // TestPycocotools compares with pycocotools and torchvision on other random masks.
 func TestPycocotools(t *testing.T) {
-	python := os.Getenv("RESNET_PYTHON")
-	if python == "" {
-		t.Skip("set RESNET_PYTHON to a Python that has pycocotools and torchvision")
-	}
-	if err := exec.Command(python, "-c", "import pycocotools, torchvision").Run(); err != nil {
-		t.Skipf("%s does not have pycocotools and torchvision", python)
-	}
+	python := peer.Python(t, "pycocotools", "torchvision")
 	for seed := range 2 {
 		out, err := exec.CommandContext(t.Context(), python, "testdata/gen/masks.py", fmt.Sprint(seed+10), "300").Output()
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/peer"
 	"github.com/resnet-go/resnet/masks"
 )
 
@@ -155,13 +156,7 @@ func TestCOCOGolden(t *testing.T) {
 
 // TestCOCOAgainstPycocotools compares on other random data.
 func TestCOCOAgainstPycocotools(t *testing.T) {
-	python := os.Getenv("RESNET_PYTHON")
-	if python == "" {
-		t.Skip("set RESNET_PYTHON to a Python that has pycocotools")
-	}
-	if err := exec.Command(python, "-c", "import pycocotools").Run(); err != nil {
-		t.Skipf("%s does not have pycocotools", python)
-	}
+	python := peer.Python(t, "pycocotools")
 	for seed := range 3 {
 		out, err := exec.CommandContext(t.Context(), python, "testdata/gen/coco.py", fmt.Sprint(seed+100), "60").Output()
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/infer"
+	"github.com/resnet-go/resnet/internal/peer"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -20,16 +21,13 @@ import (
 // needs a Python as TestParity does; the first network of each library always runs,
 // the rest with RESNET_PARITY=all.
 func TestParityOfSegmentation(t *testing.T) {
-	python := os.Getenv("RESNET_PYTHON")
-	if python == "" {
-		t.Skip("set RESNET_PYTHON to a Python that has PyTorch and torchvision or segmentation_models_pytorch")
-	}
+	python := peer.Python(t, "torch")
 	for source, names := range map[string][]string{
 		"torchvision.segmentation":    {"fcn_resnet50", "deeplabv3_resnet50", "fcn_resnet101", "deeplabv3_resnet101"},
 		"segmentation_models_pytorch": {"unet_resnet18", "unet_resnet34", "unet_resnet50"},
 	} {
 		library, _, _ := strings.Cut(source, ".")
-		if err := exec.CommandContext(t.Context(), python, "-c", "import torch, "+library).Run(); err != nil {
+		if !peer.Has(t, library) {
 			t.Logf("skipped %s: %s does not have it", source, python)
 			continue
 		}
@@ -84,7 +82,7 @@ func parityOfSegmentation(t *testing.T, python, source, name string) {
 			t.Errorf("%s: the logits differ by %.2e of their range", what, worst)
 		}
 	}
-	if ort := os.Getenv("RESNET_ORT_PYTHON"); ort != "" {
-		t.Logf("%s: differs from onnxruntime by %.1e", name, onnxruntime(t, ort, name, file, x, got))
+	if peer.Has(t, "onnxruntime") {
+		t.Logf("%s: differs from onnxruntime by %.1e", name, onnxruntime(t, name, file, x, got))
 	}
 }

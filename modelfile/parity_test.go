@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/internal/peer"
 	"github.com/resnet-go/resnet/modelfile"
 	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/tensor"
@@ -29,15 +30,11 @@ var peers = []struct {
 	{"transformers", []string{"resnet18", "resnet50"}},
 }
 
-// TestParity needs a Python, named by RESNET_PYTHON, with PyTorch and the
-// libraries of the peers.
+// TestParity compares with those of the peers that the Python has.
 func TestParity(t *testing.T) {
-	python := os.Getenv("RESNET_PYTHON")
-	if python == "" {
-		t.Skip("set RESNET_PYTHON to a Python that has PyTorch and torchvision, timm or transformers")
-	}
+	python := peer.Python(t, "torch")
 	for _, p := range peers {
-		if err := exec.Command(python, "-c", "import torch, "+p.source).Run(); err != nil {
+		if !peer.Has(t, p.source) {
 			t.Logf("skipped %s: %s does not have it", p.source, python)
 			continue
 		}
@@ -82,14 +79,14 @@ func parity(t *testing.T, python, source, name string) {
 	if !(worst <= 1e-4) {
 		t.Errorf("the logits differ by %.2e of their range", worst)
 	}
-	if ort := os.Getenv("RESNET_ORT_PYTHON"); ort != "" {
-		t.Logf("%s/%s: differs from onnxruntime by %.1e", source, name, onnxruntime(t, ort, ours, file, a.Tensors["input"], got))
+	if peer.Has(t, "onnxruntime") {
+		t.Logf("%s/%s: differs from onnxruntime by %.1e", source, name, onnxruntime(t, ours, file, a.Tensors["input"], got))
 	}
 }
 
 // onnxruntime runs what is exported of the network and returns the largest
 // difference from got, as a share of the range.
-func onnxruntime(t *testing.T, python, name, file string, x *tensor.Tensor, got []float32) float64 {
+func onnxruntime(t *testing.T, name, file string, x *tensor.Tensor, got []float32) float64 {
 	dir := t.TempDir()
 	r, err := modelfile.Load(name, file, modelfile.Options{})
 	if err != nil {
@@ -102,7 +99,7 @@ func onnxruntime(t *testing.T, python, name, file string, x *tensor.Tensor, got 
 	if err := weights.Save(in, &weights.File{Tensors: map[string]*tensor.Tensor{"x": x}}, weights.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), python, "onnx/testdata/gen/ort.py", model, in, out)
+	cmd := exec.CommandContext(t.Context(), peer.Python(t), "onnx/testdata/gen/ort.py", model, in, out)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

@@ -6,38 +6,21 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"testing"
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/peer"
 	"github.com/resnet-go/resnet/weights"
 )
 
 // TestDrawnNetworks computes networks drawn at random, whose state dicts PyTorch saved
 // in the ways that people do, and compares the logits with PyTorch's:
-// testdata/gen/random_networks.py, in the Python that RESNET_PEER_PYTHON names, makes
-// 200, 3,000 with RESNET_NIGHTLY=1, or as many as RESNET_RANDOM_NETWORKS has, from
-// RESNET_RANDOM_SEED on.
+// testdata/gen/random_networks.py makes them.
 func TestDrawnNetworks(t *testing.T) {
-	python := os.Getenv("RESNET_PEER_PYTHON")
-	if python == "" {
-		t.Skip("set RESNET_PEER_PYTHON to a Python that has PyTorch, torchvision and safetensors")
-	}
-	count, seed := 200, 1
-	if os.Getenv("RESNET_NIGHTLY") == "1" {
-		count = 3000
-	}
-	for name, v := range map[string]*int{"RESNET_RANDOM_NETWORKS": &count, "RESNET_RANDOM_SEED": &seed} {
-		if text := os.Getenv(name); text != "" {
-			n, err := strconv.Atoi(text)
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			*v = n
-		}
-	}
+	python := peer.Python(t, "torch", "torchvision", "safetensors")
+	count, seed := peer.Draws(t, 200, 3000)
 	worst, right := 0.0, 0
 	defer func() { t.Logf("%d networks are as in PyTorch, up to %.1e of the logits' range", right, worst) }()
 	const part = 50 // a folder's, which are removed before the next

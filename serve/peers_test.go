@@ -9,20 +9,8 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/internal/peer"
 )
-
-// peerPython returns a Python that has a module, by RESNET_PEER_PYTHON.
-func peerPython(t *testing.T, module string) string {
-	t.Helper()
-	python := os.Getenv("RESNET_PEER_PYTHON")
-	if python == "" {
-		t.Skip("RESNET_PEER_PYTHON names no Python with " + module)
-	}
-	if err := exec.Command(python, "-c", "import "+module).Run(); err != nil {
-		t.Skipf("RESNET_PEER_PYTHON, %s, has no %s: %v", python, module, err)
-	}
-	return python
-}
 
 // runPeer runs Python in a folder; "" is this one.
 func runPeer(t *testing.T, dir, python string, args ...string) string {
@@ -39,7 +27,7 @@ func runPeer(t *testing.T, dir, python string, args ...string) string {
 // NVIDIA's client for Triton calls everything that it can over HTTP and gRPC, and its
 // descriptors of messages have the names and numbers that ours have.
 func TestTritonClient(t *testing.T) {
-	python := peerPython(t, "tritonclient.http, tritonclient.grpc, ml_dtypes")
+	python := peer.Python(t, "tritonclient", "geventhttpclient", "grpc", "ml_dtypes")
 	src := Source{Name: "clothes", Open: func(context.Context) (*resnet.Model, error) { return resnet.Open("", resnet.Options{Batch: 8}) }}
 	_, web := start(t, Options{Models: []Source{src, Of("finder", detector(t)), Of("cutter", segmenter(t))}, Control: true})
 	picture := filepath.Join(t.TempDir(), "picture.png")
@@ -56,7 +44,7 @@ func TestTritonClient(t *testing.T) {
 // Schemathesis makes requests from the OpenAPI document, right and wrong ones, and
 // compares the answers with it.
 func TestSchemathesis(t *testing.T) {
-	python := peerPython(t, "schemathesis")
+	python := peer.Python(t, "schemathesis")
 	_, web := start(t, Options{})
 	examples := "10"
 	if nightly() {

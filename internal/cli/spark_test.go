@@ -7,18 +7,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/resnet-go/resnet/internal/peer"
 )
 
 // TestSpark runs the script that pipes the partitions of Spark through this program, on a
 // local cluster of two workers, which are processes: each path of the list has one line.
 func TestSpark(t *testing.T) {
-	python := os.Getenv("RESNET_PEER_PYTHON")
-	if python == "" {
-		t.Skip("RESNET_PEER_PYTHON names no Python with pyspark; it needs a Java runtime, too")
-	}
-	if err := exec.Command(python, "-c", "import pyspark").Run(); err != nil {
-		t.Skipf("RESNET_PEER_PYTHON, %s, has no pyspark: %v", python, err)
-	}
+	python := peer.Python(t, "pyspark") // which needs a Java runtime, too
 	dir := t.TempDir()
 	program := filepath.Join(dir, "resnet")
 	if text, err := exec.Command("go", "build", "-o", program, "../../cmd/resnet").CombinedOutput(); err != nil {

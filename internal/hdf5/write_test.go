@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/resnet-go/resnet/internal/peer"
 )
 
 // sample is a tree with everything that is written.
@@ -127,13 +129,9 @@ func TestBuilderMistakes(t *testing.T) {
 	}
 }
 
-// TestAgainstH5py lets h5py read what we write, and change it. It needs
-// RESNET_KERAS, the path of a Python that has h5py.
+// TestAgainstH5py lets h5py read what we write, and change it.
 func TestAgainstH5py(t *testing.T) {
-	python := os.Getenv("RESNET_KERAS")
-	if python == "" {
-		t.Skip("RESNET_KERAS is not set: the path of a Python with keras and h5py")
-	}
+	python := peer.Python(t, "h5py")
 	path := filepath.Join(t.TempDir(), "x.h5")
 	f, err := os.Create(path)
 	if err != nil {

@@ -132,7 +132,7 @@ func reluLayer(config json.RawMessage) (act, error) {
 		return act{}, fmt.Errorf("threshold: %w", err)
 	}
 	switch {
-	case threshold != 0 || c.Max != nil && slope != 0: // f(x) = x from the threshold to max, slope*(x - threshold) below
+	case threshold != 0 || c.Max != nil && slope != 0: // f(x) = x above the threshold to max, slope*(x - threshold) below
 		if c.Max == nil {
 			inf := float32(math.Inf(1))
 			c.Max = &inf

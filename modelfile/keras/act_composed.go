@@ -27,24 +27,23 @@ func exponential(name string, alpha, scale float32) act {
 	})
 }
 
-// step is 1 where x >= 0, else 0.
-func step(c *nn.Context, x *graph.Value) *graph.Value {
-	// The negative part times a number that makes the smallest one larger than 1.
-	y := c.ReLU(c.Affine(x, -1, 0))
+// positive is 1 where x > 0, else 0.
+func positive(c *nn.Context, x *graph.Value) *graph.Value {
+	// The positive part times a number that makes the smallest one larger than 1.
+	y := c.ReLU(x)
 	for range 2 {
 		y = c.Min(c.Affine(y, 1<<63, 0), c.Scalar(1))
 	}
-	return c.Affine(y, -1, 1)
+	return y
 }
 
-// generalReLU is Keras's relu with all of its arguments.
+// generalReLU is Keras's relu with all of its arguments. x at the threshold gives 0.
 func generalReLU(c *nn.Context, x *graph.Value, slope, threshold, most float32) *graph.Value {
 	above := x
 	if !math.IsInf(float64(most), 1) {
 		above = c.Min(above, c.Scalar(most))
 	}
-	s := step(c, c.Affine(x, 1, -threshold))
-	y := c.Mul(above, s)
+	y := c.Mul(above, positive(c, c.Affine(x, 1, -threshold)))
 	if slope != 0 {
 		low := c.Affine(c.Min(c.Affine(x, 1, -threshold), c.Scalar(0)), slope, 0)
 		y = c.Add(y, low)
@@ -87,8 +86,7 @@ func thresholdedLayer(config json.RawMessage) (act, error) {
 		return act{}, fmt.Errorf("theta: %w", err)
 	}
 	return composed("ThresholdedReLU", func(c *nn.Context, x *graph.Value) *graph.Value {
-		below := step(c, c.Affine(x, -1, float32(theta))) // where x <= theta
-		return c.Mul(x, c.Affine(below, -1, 1))
+		return c.Mul(x, positive(c, c.Affine(x, 1, -float32(theta))))
 	}), nil
 }
 

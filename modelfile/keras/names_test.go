@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/peer"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -53,16 +54,19 @@ func TestNamesInFiles(t *testing.T) {
 			}
 		}
 	}
-	python := os.Getenv("RESNET_KERAS")
-	if python == "" {
-		t.Skip("RESNET_KERAS names no Python with keras and torch")
-	}
-	for _, name := range []string{"m.keras", "m.h5"} {
-		script := "import keras, sys\nprint(keras.saving.load_model(sys.argv[1]).count_params())"
-		cmd := exec.Command(python, "-c", script, filepath.Join(dir, name))
-		cmd.Env = append(os.Environ(), "KERAS_BACKEND=torch")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%s in Keras with torch: %v: %s", name, err, out)
+	python := peer.Python(t, "keras")
+	for _, backend := range []string{"jax", "torch", "tensorflow"} {
+		if !peer.Has(t, backend) {
+			t.Log("Keras has no backend " + backend)
+			continue
+		}
+		for _, name := range []string{"m.keras", "m.h5"} {
+			script := "import keras, sys\nprint(keras.saving.load_model(sys.argv[1]).count_params())"
+			cmd := exec.Command(python, "-c", script, filepath.Join(dir, name))
+			cmd.Env = append(os.Environ(), "KERAS_BACKEND="+backend)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s in Keras with %s: %v: %s", name, backend, err, out)
+			}
 		}
 	}
 }

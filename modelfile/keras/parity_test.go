@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/internal/golden"
+	"github.com/resnet-go/resnet/internal/peer"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -18,20 +19,18 @@ import (
 	"github.com/resnet-go/resnet/weights/safetensors"
 )
 
-// python returns the Python that has Keras, and skips the test without one.
+// python returns the Python that has Keras with the backend JAX, and skips the test
+// without one.
 func python(t *testing.T) string {
 	t.Helper()
-	p := os.Getenv("RESNET_KERAS")
-	if p == "" {
-		t.Skip("RESNET_KERAS is not set: the path of a Python with keras and a backend")
-	}
-	return p
+	return peer.Python(t, "keras", "jax", "safetensors")
 }
 
-// script runs testdata/gen/keras_models.py.
-func script(t *testing.T, args ...string) {
+// script runs a script of testdata/gen, with another backend of Keras than jax if
+// KERAS_BACKEND names one.
+func script(t *testing.T, name string, args ...string) {
 	t.Helper()
-	cmd := exec.Command(python(t), append([]string{"testdata/gen/keras_models.py"}, args...)...)
+	cmd := exec.Command(python(t), append([]string{"testdata/gen/" + name}, args...)...)
 	cmd.Env = append(os.Environ(), "TF_CPP_MIN_LOG_LEVEL=3")
 	if os.Getenv("KERAS_BACKEND") == "" {
 		cmd.Env = append(cmd.Env, "KERAS_BACKEND=jax")
@@ -41,16 +40,14 @@ func script(t *testing.T, args ...string) {
 	}
 }
 
-// big returns a folder with keras.applications' networks of random weights:
-// that of RESNET_KERAS_FILES, or a new one.
+// big returns a folder with keras.applications' networks of random weights.
 func big(t *testing.T) string {
 	t.Helper()
-	python(t)
-	if dir := os.Getenv("RESNET_KERAS_FILES"); dir != "" {
-		return dir
+	if testing.Short() {
+		t.Skip("large")
 	}
 	dir := t.TempDir()
-	script(t, dir, "big")
+	script(t, "keras_models.py", dir, "big")
 	return dir
 }
 
@@ -102,7 +99,7 @@ func back(t *testing.T, m *Model, want map[string]*tensor.Tensor) {
 		sameState(t, load1(t, path), m)
 		args = append(args, path)
 	}
-	script(t, args...)
+	script(t, "keras_models.py", args...)
 	for _, path := range args[2:] {
 		got, _ := golden.Load(t, path+".out.safetensors")
 		d := difference(t, got["z"], want["z"])
@@ -249,7 +246,7 @@ func TestExportInKeras(t *testing.T) {
 // TestTorchvisionInKeras lets Keras run ResNet-50 of our own in full size.
 func TestTorchvisionInKeras(t *testing.T) {
 	python(t)
-	if os.Getenv("RESNET_KERAS_FILES") == "" && testing.Short() {
+	if testing.Short() {
 		t.Skip("large")
 	}
 	file, net := ourFile(t, "resnet50", nil)

@@ -2,13 +2,13 @@ package onnx
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/peer"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
@@ -73,8 +73,8 @@ func TestFreeSize(t *testing.T) {
 				if d := difference(t, infer(t, back, x), want); d > 1e-5 {
 					t.Errorf("a picture of %v differs by %.2e", s, d)
 				}
-				if python := os.Getenv("RESNET_ORT_PYTHON"); python != "" {
-					if d := difference(t, runORT(t, python, path, x), want); d > 1e-4 {
+				if peer.Has(t, "onnx", "onnxruntime") {
+					if d := difference(t, runORT(t, peer.Python(t), path, x), want); d > 1e-4 {
 						t.Errorf("a picture of %v differs from onnxruntime by %.2e", s, d)
 					}
 				}

@@ -3,13 +3,16 @@ package onnx
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/peer"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -36,14 +39,13 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestRandomGraphs compares graphs of random operators with onnxruntime:
-//
-//	python3 testdata/gen/kinds.py DIR SEED COUNT
-//	RESNET_ONNX_RANDOM=DIR go test -run TestRandomGraphs
-func TestRandomGraphs(t *testing.T) {
-	dir := os.Getenv("RESNET_ONNX_RANDOM")
-	if dir == "" {
-		t.Skip("no random graphs: set RESNET_ONNX_RANDOM to a folder that testdata/gen/kinds.py has filled")
+// TestDrawnClassifiers compares classifiers of pictures with random operators with
+// onnxruntime.
+func TestDrawnClassifiers(t *testing.T) {
+	python, dir := peer.Python(t, "onnx", "onnxruntime"), t.TempDir()
+	count, seed := peer.Draws(t, 200, 3000)
+	if out, err := exec.CommandContext(t.Context(), python, "testdata/gen/kinds.py", dir, fmt.Sprint(seed), fmt.Sprint(count)).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.onnx"))
 	if err != nil || len(files) == 0 {

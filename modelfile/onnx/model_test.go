@@ -11,6 +11,7 @@ import (
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/peer"
 	"github.com/resnet-go/resnet/internal/philox"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
@@ -398,13 +399,7 @@ func TestOnnxruntime(t *testing.T) {
 }
 
 // ortPython is a Python with onnx and onnxruntime.
-func ortPython(t testing.TB) string {
-	python := os.Getenv("RESNET_ORT_PYTHON")
-	if python == "" {
-		t.Skip("no onnxruntime: set RESNET_ORT_PYTHON to a Python that has the packages onnx and onnxruntime")
-	}
-	return python
-}
+func ortPython(t testing.TB) string { return peer.Python(t, "onnx", "onnxruntime") }
 
 func runORT(t testing.TB, python, model string, x *tensor.Tensor) *tensor.Tensor {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/peer"
 	"github.com/resnet-go/resnet/internal/ref"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -66,13 +68,12 @@ func TestOperators(t *testing.T) {
 	}
 }
 
-// TestNewOperators runs the tests of the newest ONNX, which are not packaged:
-// testdata/gen/node_tests.py writes them. A wrong result is an error, an
-// operator or form that is not read is listed with -v.
+// TestNewOperators runs the tests of the newest ONNX, which Debian does not package. A
+// wrong result is an error, an operator or form that is not read is listed with -v.
 func TestNewOperators(t *testing.T) {
-	dir := os.Getenv("RESNET_ONNX_NODE_TESTS")
-	if dir == "" {
-		t.Skip("no new operator tests: set RESNET_ONNX_NODE_TESTS to a folder that testdata/gen/node_tests.py has filled")
+	python, dir := peer.Python(t, "onnx"), t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), python, "testdata/gen/node_tests.py", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 	dirs, err := filepath.Glob(filepath.Join(dir, "test_*"))
 	if err != nil || len(dirs) == 0 {

@@ -7,36 +7,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/resnet-go/resnet/internal/peer"
 )
 
-// TestDrawnGraphs compares random graphs with onnxruntime, which
-// testdata/gen/random_graphs.py runs in the Python that RESNET_PEER_PYTHON names:
-// 300, 100,000 with RESNET_NIGHTLY=1, or as many as RESNET_RANDOM_GRAPHS has, from
-// RESNET_RANDOM_SEED on.
+// TestDrawnGraphs compares random graphs, of testdata/gen/random_graphs.py, with
+// onnxruntime.
 func TestDrawnGraphs(t *testing.T) {
-	python := os.Getenv("RESNET_PEER_PYTHON")
-	if python == "" {
-		t.Skip("set RESNET_PEER_PYTHON to a Python that has onnx, onnxruntime and numpy")
-	}
-	number := func(name string, otherwise int) int {
-		text := os.Getenv(name)
-		if text == "" {
-			return otherwise
-		}
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		return n
-	}
-	count, seed := 300, number("RESNET_RANDOM_SEED", 1)
-	if os.Getenv("RESNET_NIGHTLY") == "1" {
-		count = 100_000
-	}
-	count = number("RESNET_RANDOM_GRAPHS", count)
+	python := peer.Python(t, "onnx", "onnxruntime")
+	count, seed := peer.Draws(t, 3000, 100_000)
 	const part = 500
 	made, right := 0, 0
 	refused := map[string]int{}

@@ -19,6 +19,7 @@ import (
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/peer"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/serve"
@@ -91,12 +92,9 @@ func start(t *testing.T, opt serve.Options, prefix string) string {
 // RESNET_AXE, the file axe.min.js of axe-core, accessibility is checked by it, too;
 // RESNET_SCREENSHOTS is a folder for screenshots.
 func TestBrowser(t *testing.T) {
-	python, chromium := os.Getenv("RESNET_PEER_PYTHON"), os.Getenv("RESNET_CHROMIUM")
-	if python == "" || chromium == "" {
-		t.Skip("RESNET_PEER_PYTHON names no Python with playwright, or RESNET_CHROMIUM no Chromium")
-	}
-	if err := exec.Command(python, "-c", "import playwright").Run(); err != nil {
-		t.Skipf("RESNET_PEER_PYTHON, %s, has no playwright: %v", python, err)
+	python, chromium := peer.Python(t, "playwright"), os.Getenv("RESNET_CHROMIUM")
+	if chromium == "" {
+		t.Skip("RESNET_CHROMIUM names no Chromium")
 	}
 	dir := t.TempDir()
 	write := func(name string, content []byte) {

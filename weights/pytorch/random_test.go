@@ -8,23 +8,17 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/peer"
 	"github.com/resnet-go/resnet/tensor"
 )
 
 // TestDrawnDicts reads state dicts drawn at random that PyTorch wrote, by
-// testdata/gen/random_dicts.py in the Python that RESNET_PEER_PYTHON names: 300, or
-// 10,000 with RESNET_NIGHTLY=1.
+// testdata/gen/random_dicts.py.
 func TestDrawnDicts(t *testing.T) {
-	python := os.Getenv("RESNET_PEER_PYTHON")
-	if python == "" {
-		t.Skip("set RESNET_PEER_PYTHON to a Python that has PyTorch")
-	}
-	count := 300
-	if os.Getenv("RESNET_NIGHTLY") == "1" {
-		count = 10_000
-	}
+	python := peer.Python(t, "torch")
+	count, seed := peer.Draws(t, 300, 10_000)
 	dir := t.TempDir()
-	if out, err := exec.Command(python, "testdata/gen/random_dicts.py", dir, "1", fmt.Sprint(count)).CombinedOutput(); err != nil {
+	if out, err := exec.Command(python, "testdata/gen/random_dicts.py", dir, fmt.Sprint(seed), fmt.Sprint(count)).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for n := 1; n <= count; n++ {

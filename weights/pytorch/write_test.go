@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/peer"
 	"github.com/resnet-go/resnet/tensor"
 )
 
@@ -133,13 +134,9 @@ func TestToBFloat16(t *testing.T) {
 	}
 }
 
-// TestPyTorchReadsWhatWeWrite needs a Python, named by RESNET_PYTHON, with
-// PyTorch.
+// TestPyTorchReadsWhatWeWrite lets PyTorch read each type of tensor.
 func TestPyTorchReadsWhatWeWrite(t *testing.T) {
-	python := os.Getenv("RESNET_PYTHON")
-	if python == "" {
-		t.Skip("set RESNET_PYTHON to a Python that has PyTorch")
-	}
+	python := peer.Python(t, "torch")
 	version, err := exec.Command(python, "-c", "import torch; print(torch.__version__)").Output()
 	if err != nil {
 		t.Fatalf("%s has no PyTorch: %v", python, err)

@@ -7,18 +7,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/resnet-go/resnet/internal/peer"
 )
 
 // A real browser uses the page as people do: testdata/browser.py, by Playwright. It needs
 // RESNET_PEER_PYTHON, a Python with playwright, and RESNET_CHROMIUM, a Chromium;
 // RESNET_SCREENSHOTS is a folder for screenshots.
 func TestBrowser(t *testing.T) {
-	python, chromium := os.Getenv("RESNET_PEER_PYTHON"), os.Getenv("RESNET_CHROMIUM")
-	if python == "" || chromium == "" {
-		t.Skip("RESNET_PEER_PYTHON names no Python with playwright, or RESNET_CHROMIUM no Chromium")
-	}
-	if err := exec.Command(python, "-c", "import playwright").Run(); err != nil {
-		t.Skipf("RESNET_PEER_PYTHON, %s, has no playwright: %v", python, err)
+	python, chromium := peer.Python(t, "playwright"), os.Getenv("RESNET_CHROMIUM")
+	if chromium == "" {
+		t.Skip("RESNET_CHROMIUM names no Chromium")
 	}
 	for name, classes := range map[string][]string{"classes": {"red", "green & <b>", "blue"}, "none": nil} {
 		m := sample(t, 120, classes)

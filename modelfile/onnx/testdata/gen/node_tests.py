@@ -1,6 +1,6 @@
 """Writes the newest official operator tests, in the layout of libonnx-testdata.
 
-    python node_tests.py OUT       then RESNET_ONNX_NODE_TESTS=OUT go test -run TestNewOperators
+    python node_tests.py OUT       run by TestNewOperators
 
 The package onnx (1.23.2) makes its tests from code.
 """
