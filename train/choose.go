@@ -129,7 +129,7 @@ func openSplits(cfg Config, rec *Recipe, spec, valSpec string, share float64, se
 	open := cfg.Open
 	switch {
 	case rec != nil && rec.Detect != nil:
-		open = openObjects
+		open = detection.OpenData
 	case open == nil:
 		open = func(spec string, opt data.Options) (*data.Splits, error) {
 			return segmentations.OpenAny(context.Background(), spec, opt)

@@ -107,20 +107,6 @@ func (s objectSet) Content(i int, buf []byte) ([]byte, error) {
 	return b, err
 }
 
-// openObjects opens a dataset with boxes.
-func openObjects(spec string, opt data.Options) (*data.Splits, error) {
-	s, err := detection.Open(spec, detection.Options{Options: opt})
-	if err != nil {
-		return nil, err
-	}
-	d := s.Data()
-	for _, f := range s.Findings {
-		d.Notes = append(d.Notes, f.String())
-	}
-	d.OnClose(s.Close)
-	return d, nil
-}
-
 // useObjects makes the parts of the data those that a detector is trained on and
 // evaluated on.
 func (j *job) useObjects() error {

@@ -142,6 +142,21 @@ func Open(spec string, opt Options) (*Splits, error) {
 	return s, nil
 }
 
+// OpenData is [Open] for those that take the datasets of package data: its parts are
+// *Dataset, and the findings are notes.
+func OpenData(spec string, opt data.Options) (*data.Splits, error) {
+	s, err := Open(spec, Options{Options: opt})
+	if err != nil {
+		return nil, err
+	}
+	d := s.Data()
+	for _, f := range s.Findings {
+		d.Notes = append(d.Notes, f.String())
+	}
+	d.OnClose(s.Close)
+	return d, nil
+}
+
 func open(kind, name string, opt Options) (*Splits, error) {
 	only := ""
 	if strings.EqualFold(filepath.Ext(name), ".json") {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/data/detection"
 	"github.com/resnet-go/resnet/embedded"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/train"
@@ -97,13 +98,16 @@ func (d *labeledData) explain(err error) error {
 // trained on, and it was evaluated then on others (train --val-data) or on a fold of them
 // (--folds), those are the part to evaluate on: the model has seen all the rest.
 func (d *labeledData) openParts(a *app, m *resnet.Model, opt data.Options) (*data.Splits, error) {
-	of := m.Meta().Data
+	of, open := m.Meta().Data, openData
+	if m.Task() == models.Detection {
+		open = detection.OpenData
+	}
 	if of.Val == "" && of.Folds == 0 || d.data != of.Spec {
-		s, err := a.openNoted(d.data, opt, false)
+		s, err := a.openNoted(open, d.data, opt, false)
 		return s, d.opened(err)
 	}
 	opt.ValFraction = -1
-	s, err := a.openNoted(d.data, opt, true)
+	s, err := a.openNoted(open, d.data, opt, true)
 	if err != nil {
 		return nil, d.opened(err)
 	}
@@ -117,7 +121,7 @@ func (d *labeledData) openParts(a *app, m *resnet.Model, opt data.Options) (*dat
 		return s, nil
 	}
 	a.note("the part to evaluate on is that of the training, %s", of.Val)
-	v, err := a.openNoted(of.Val, opt, false)
+	v, err := a.openNoted(open, of.Val, opt, false)
 	if err == nil {
 		err = s.Validate(v)
 	}
@@ -127,11 +131,11 @@ func (d *labeledData) openParts(a *app, m *resnet.Model, opt data.Options) (*dat
 	return s, nil
 }
 
-// openNoted is openData, and prints the notes. A test part that cannot be used is left
-// out where there is a validation part, as in training, and with spare, which is for
+// openNoted opens data by open, and prints the notes. A test part that cannot be used is
+// left out where there is a validation part, as in training, and with spare, which is for
 // callers that do not need it.
-func (a *app) openNoted(spec string, opt data.Options, spare bool) (*data.Splits, error) {
-	s, err := data.OpenSparing(openData, spec, opt, spare)
+func (a *app) openNoted(open func(spec string, opt data.Options) (*data.Splits, error), spec string, opt data.Options, spare bool) (*data.Splits, error) {
+	s, err := data.OpenSparing(open, spec, opt, spare)
 	if err != nil {
 		return nil, err
 	}

@@ -201,6 +201,19 @@ func TestEvalOfDetectors(t *testing.T) {
 	if text := done(t, "eval", "-m", model, "-d", "coco:"+dir, "--split", "valid"); !strings.Contains(text, "(val)") {
 		t.Errorf("--split valid\n%s", text)
 	}
+	// What it was evaluated on in training, it is evaluated on again.
+	for of, trained := range map[string]string{"coco:" + dir: "--val-data coco:" + dir, "fold 2 of 2": "--folds 2"} {
+		run := filepath.Join(t.TempDir(), "run")
+		done(t, append([]string{"train", "--recipe", "detect", "-m", model, "-d", "voc:" + dir, "--epochs", "1", "--batch", "1", "--size", "64", "-o", run}, strings.Fields(trained)...)...)
+		if strings.HasPrefix(of, "fold") {
+			run = filepath.Join(run, "fold-2")
+		}
+		code, text, errs := cli(t, "eval", "-m", filepath.Join(run, "best.safetensors"), "--json")
+		var e evaluation
+		if err := json.Unmarshal([]byte(text), &e); code != exitDone || err != nil || e.Objects == nil || !strings.Contains(errs, "is that of the training, "+of) {
+			t.Errorf("%s: code %d, %v, %s", trained, code, err, errs)
+		}
+	}
 	for want, args := range map[string][]string{
 		"pictures with boxes": {"eval", "-m", model, "-d", "folder:" + dir},
 		"--tta":               {"eval", "-m", model, "-d", "coco:" + dir, "--tta"},

@@ -30,30 +30,17 @@ func (c *evalCommand) runBoxes(ctx context.Context, m *resnet.Model) error {
 	if err := without(c.flags, "for a detector", "threshold", "worst"); err != nil {
 		return err
 	}
-	splits, err := detection.Open(c.data, detection.Options{Options: c.options(m, c.asStored)})
+	splits, err := c.openParts(c.app, m, c.options(m, c.asStored))
 	if err != nil {
-		return c.opened(err)
+		return err
 	}
 	defer splits.Close()
-	for _, n := range splits.Notes {
-		c.note("%s", n)
-	}
-	for _, f := range splits.Findings {
-		c.note("%s", f)
-	}
-	part := c.split
-	if part == "" {
-		part = "test"
-		if splits.Test == nil {
-			part = "val"
-		}
-	}
-	ds, err := splits.Split(part)
+	ds, part, err := split(splits, c.split)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	progress := term.NewProgress(c.err, c.quiet, "pictures", ds.Len())
-	found, err := m.EvaluateObjects(ctx, ds, resnet.EvaluateOptions{SkipBad: c.skipBad, Progress: progress.Add})
+	found, err := m.EvaluateObjects(ctx, ds.(*detection.Dataset), resnet.EvaluateOptions{SkipBad: c.skipBad, Progress: progress.Add})
 	progress.Close()
 	if err != nil {
 		if ctx.Err() == nil {

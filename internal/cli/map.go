@@ -191,7 +191,7 @@ func (c *mapCommand) find(args []string) (*mapped, error) {
 }
 
 func (c *mapCommand) findData(spec string) (*mapped, error) {
-	s, err := c.openNoted(spec, data.Options{ValFraction: -1, Unlabeled: true, IgnoreOrientation: c.asStored}, true)
+	s, err := c.openNoted(openData, spec, data.Options{ValFraction: -1, Unlabeled: true, IgnoreOrientation: c.asStored}, true)
 	if err != nil {
 		return nil, err
 	}
