@@ -35,6 +35,9 @@ func Divide(s *Splits, val, test float64, seed uint64) (*Splits, error) {
 	// As HoldOut chooses by the order of a draw, the shares must not be drawn alike.
 	if test > 0 && s.Test == nil {
 		d.Train, d.Test = HoldOut(d.Train, test, seed)
+		if d.Test.Len() == 0 {
+			return nil, tooFew(s, "test")
+		}
 		d.Test = withCopies(s.Train, d.Test, copies)
 	}
 	if val > 0 && s.Val == nil {
@@ -43,6 +46,9 @@ func Divide(s *Splits, val, test float64, seed uint64) (*Splits, error) {
 			rest -= test
 		}
 		d.Train, d.Val = HoldOut(d.Train, val/rest, seed+1)
+		if d.Val.Len() == 0 {
+			return nil, tooFew(s, "val")
+		}
 		d.Val = withCopies(s.Train, d.Val, copies)
 	}
 	d.Train = withCopies(s.Train, d.Train, copies)
@@ -50,6 +56,11 @@ func Divide(s *Splits, val, test float64, seed uint64) (*Splits, error) {
 		d.Notes = append(d.Notes, fmt.Sprintf("copies of other pictures, %d, are in the same part as those", n))
 	}
 	return d, nil
+}
+
+// tooFew is the error for a part that would be empty.
+func tooFew(s *Splits, part string) error {
+	return fmt.Errorf("data: %s has too few different pictures, %d, for a %s part: a class needs one that is left to train on, and one for each other part", s.Spec, s.Train.Len(), part)
 }
 
 // withoutCopies returns the first sample of each content, and by its name all that have

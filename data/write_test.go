@@ -52,6 +52,15 @@ func TestDivideKeepsCopiesTogether(t *testing.T) {
 	if all != 200 || d.Val.Len() < 50 || d.Val.Len() > 70 || d.Test.Len() < 30 || d.Test.Len() > 50 || len(d.Notes) != 1 {
 		t.Errorf("%d samples, %d val, %d test, notes %q", all, d.Val.Len(), d.Test.Len(), d.Notes)
 	}
+	for n, test := range map[int]float64{2: 0, 4: 0.2} { // a picture of each class; two, but two of one class are alike
+		few, err := OpenFolder(copiesFS(n), Options{ValFraction: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Divide(few, 0.2, test, 1); err == nil || !strings.Contains(err.Error(), "too few different pictures") {
+			t.Errorf("%d pictures, shares 0.2 and %v: %v", n, test, err)
+		}
+	}
 	for _, bad := range [][2]float64{{0.5, 0.5}, {-0.1, 0}, {1, 0}} {
 		if _, err := Divide(s, bad[0], bad[1], 1); err == nil {
 			t.Errorf("shares %v were accepted", bad)

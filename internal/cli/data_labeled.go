@@ -57,6 +57,9 @@ func (d *labeledData) opened(err error) error {
 	if err == nil || d.recorded == nil {
 		return err
 	}
+	if none := (*data.NoClassesError)(nil); errors.As(err, &none) {
+		return usagef("--data is missing, and what %s was trained on, %s, has no classes: name pictures that are sorted into classes", d.recorded.Name(), d.data)
+	}
 	return usagef("--data is missing, and what %s was trained on cannot be opened here: %w", d.recorded.Name(), err)
 }
 

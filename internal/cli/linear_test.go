@@ -105,6 +105,12 @@ func TestDataOfTheModel(t *testing.T) {
 			}
 		}
 	}
+	for i := range 4 {
+		writePicture(t, filepath.Join("photos", fmt.Sprintf("%d.png", i)), i)
+	}
+	if code, _, errs := cli(t, "linear", "-m", "backbone/best.safetensors"); code != exitUsage || !strings.Contains(errs, "was trained on, folder:photos, has no classes") {
+		t.Errorf("linear on pictures without classes: code %d, %s", code, errs)
+	}
 	unknown := filepath.Join(t.TempDir(), "m.pth") // which tells nothing
 	done(t, "convert", "backbone/best.safetensors", unknown)
 	if code, _, errs := cli(t, "linear", "-m", "resnet8-cifar@"+unknown); code == exitDone || strings.Contains(errs, "panic") {
