@@ -117,8 +117,8 @@ not there or have another size.
 Folders without classes are checked as pictures without labels.
 
 The exit code is 1 if a picture cannot be decoded or is in two parts, a class folder
-to train on has no pictures, an annotation is wrong, or no pixel of the masks counts
-but those of class 0.`,
+to train on has no pictures, the test part has a class that the training part has not,
+an annotation is wrong, or no pixel of the masks counts but those of class 0.`,
 		Example: `  resnet data check                          # the sample inside the program
   resnet data check coco:export              # boxes, as COCO, CVAT, Label Studio write them
   resnet data check folder:photos
@@ -133,7 +133,13 @@ but those of class 0.`,
 			if hasBoxes(spec) {
 				return a.checkBoxes(cmd.Context(), spec, seed)
 			}
-			s, err := openLabeledOrNot(spec, data.Options{Seed: seed}, unlabeled)
+			opt := data.Options{Seed: seed}
+			s, err := openLabeledOrNot(spec, opt, unlabeled)
+			var unusable *data.PartError
+			if errors.As(err, &unusable) && unusable.Part == "test" {
+				opt.WithoutTest = true // the others are checked
+				s, err = openLabeledOrNot(spec, opt, unlabeled)
+			}
 			if err != nil {
 				return err
 			}
@@ -149,6 +155,9 @@ but those of class 0.`,
 			}
 			if err != nil {
 				return err
+			}
+			if unusable != nil {
+				return fmt.Errorf("%s: the test part is not checked, because it cannot be used: %w", r.Spec, unusable)
 			}
 			return checkFailed(r)
 		},

@@ -99,3 +99,16 @@ func onlyMatch(t *testing.T, dir, name string) string {
 	}
 	return found[0]
 }
+
+// TestCheckOfAForeignClass: the other parts are checked where the test part has a class of
+// its own.
+func TestCheckOfAForeignClass(t *testing.T) {
+	dir := t.TempDir()
+	for i, name := range []string{"train/cat", "train/dog", "test/cat", "test/eel"} {
+		writePicture(t, filepath.Join(dir, name, "0.png"), i)
+	}
+	code, out, errs := cli(t, "data", "check", "folder:"+dir)
+	if code != exitFailed || !strings.Contains(out, "2 classes") || !strings.Contains(errs, "the test part is not checked") || !strings.Contains(errs, "eel") {
+		t.Errorf("code %d\n%s%s", code, out, errs)
+	}
+}
