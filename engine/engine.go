@@ -91,7 +91,13 @@ func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 	if err := loadUpdated(g, vars); err != nil {
 		return nil, err
 	}
-	g, err := optimize(g, vars, opt.Fast)
+	return compileHere(g, vars, opt, true)
+}
+
+// compileHere makes a plan of this package's kernels. Constants are computed if fold is
+// set.
+func compileHere(g *graph.Graph, vars *Vars, opt Options, fold bool) (*Plan, error) {
+	g, err := optimize(g, vars, opt, fold)
 	if err != nil {
 		return nil, err
 	}
@@ -122,16 +128,23 @@ func checkSizes(g *graph.Graph) error {
 }
 
 // optimize runs the passes in the order in which they build on each other.
-func optimize(g *graph.Graph, vars *Vars, fast bool) (*graph.Graph, error) {
+func optimize(g *graph.Graph, vars *Vars, opt Options, fold bool) (*graph.Graph, error) {
 	passes := []func(*graph.Graph) edit{
 		func(g *graph.Graph) edit { return foldBatchNorm(g, knownConstants(g, vars)) },
 		func(g *graph.Graph) edit { return fuseQuantized(g, vars) },
+		func(g *graph.Graph) edit {
+			if !fold {
+				return edit{}
+			}
+			return foldValues(g, vars, opt)
+		},
 		fuseBatchNormTrain,
 		fuseStats,
 		fuseBatchNormGrad,
 		fuseGradSum,
 		fuseEpilogue,
 		func(g *graph.Graph) edit { return fuseProductBias(g, knownConstants(g, vars)) },
+		fuseBroadcast,
 		fuseConvPool,
 	}
 	var err error

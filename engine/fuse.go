@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/simd/isa"
@@ -443,6 +444,28 @@ func fuseGradSum(g *graph.Graph) edit {
 			e.skip[v.Node] = true
 			e.put[n] = replacement{op: addConvInputGrad{op}, in: operands(v.Node.In[0], v.Node.In[1], n.In[1-i]), out: n.Out}
 			break
+		}
+	}
+	return e
+}
+
+// fuseBroadcast leaves out that an operand is stretched to a shape which the operator
+// stretches it to itself.
+func fuseBroadcast(g *graph.Graph) edit {
+	e := newEdit()
+	for _, n := range g.Nodes {
+		op, ok := n.Op.(graph.Binary)
+		if !ok {
+			continue
+		}
+		in := slices.Clone(n.In)
+		for i, v := range n.In {
+			if _, ok := v.Node.Op.(graph.BroadcastTo); ok && in[1-i].Shape.Equal(n.Out[0].Shape) {
+				in[i] = v.Node.In[0]
+			}
+		}
+		if !slices.Equal(in, n.In) {
+			e.put[n] = replacement{op: op, in: operands(in...), out: n.Out}
 		}
 	}
 	return e

@@ -61,10 +61,15 @@ func (c *compiler) columnSums(n *graph.Node) {
 
 func (c *compiler) reduceGeneral(n *graph.Node, op vec.ReduceOp, axes []int) {
 	x := n.In[0]
-	// What is left lies in the order of the input. Only if all four axes stay is
-	// that the order of an activation.
+	// What is left lies in the order of the input: the one that it has, if all axes stay.
+	// If only some of four stay, that is not the order of an activation.
 	l, to := activation, activation
-	if rank := len(x.Shape); rank != len(n.Out[0].Shape) && (rank == 4 && len(axes) < rank-1 || rank > 4) {
+	switch rank := len(x.Shape); {
+	case rank == len(n.Out[0].Shape):
+		if have := c.flatLayout(x); have != weight {
+			l, to = have, have
+		}
+	case rank == 4 && len(axes) < rank-1 || rank > 4:
 		l, to = rowMajor, rowMajor
 	}
 	in := c.in(x, l)

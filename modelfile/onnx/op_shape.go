@@ -226,9 +226,12 @@ func (n *node) cut(v value, axis, start, count, step int) value {
 // maxPieces bounds the operators that one node becomes.
 const maxPieces = 4096
 
-// pick takes the elements of an axis in any order, in runs that slices can take.
+// maxRuns bounds the slices that pick takes.
+const maxRuns = 16
+
+// pick takes the elements of an axis in any order: by slices of the runs, if they are few.
 func (n *node) pick(x *graph.Value, axis int, index []int) *graph.Value {
-	var parts []*graph.Value
+	var parts []graph.Op
 	for i := 0; i < len(index); {
 		step, count := 1, 1
 		if i+1 < len(index) && index[i+1] > index[i] {
@@ -237,16 +240,24 @@ func (n *node) pick(x *graph.Value, axis int, index []int) *graph.Value {
 		for i+count < len(index) && index[i+count] == index[i]+count*step {
 			count++
 		}
-		if len(parts) == maxPieces {
-			n.failf("taking %d elements in this order needs too many operators", len(index))
+		if len(parts) == maxRuns {
+			at := tensor.NewInt64(len(index))
+			for i, p := range index {
+				at.Int64s()[i] = int64(p)
+			}
+			return n.do(graph.Gather{Axis: axis}, x, n.g.Const(at))
 		}
-		parts = append(parts, n.do(graph.Slice{Axis: axis, Start: index[i], Count: count, Step: step}, x))
+		parts = append(parts, graph.Slice{Axis: axis, Start: index[i], Count: count, Step: step})
 		i += count
 	}
-	if len(parts) == 1 {
-		return parts[0]
+	var taken []*graph.Value
+	for _, op := range parts {
+		taken = append(taken, n.do(op, x))
 	}
-	return n.do(graph.Concat{Axis: axis}, parts...)
+	if len(taken) == 1 {
+		return taken[0]
+	}
+	return n.do(graph.Concat{Axis: axis}, taken...)
 }
 
 func slice(n *node) {
