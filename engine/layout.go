@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/simd/vec"
 	"github.com/resnet-go/resnet/tensor"
@@ -96,6 +98,46 @@ func relayout(dst, src []float32, s tensor.Shape, from, to layout) {
 	perm := permutation(len(s), from, to)
 	shape := from.shape(s)
 	vec.Permute(dst, src, shape, perm, 0, shape[perm[0]])
+}
+
+// wanted returns the order in which those that read v take it: the public one if all do,
+// directly or behind operators that keep the order.
+func (c *compiler) wanted(v *graph.Value) layout {
+	if len(v.Shape) != 4 {
+		return activation
+	}
+	l, ok := c.wants[v]
+	if !ok {
+		l = rowMajor
+		if slices.ContainsFunc(c.use[v], func(n *graph.Node) bool { return !c.takesPublic(n) }) {
+			l = activation
+		}
+		c.wants[v] = l
+	}
+	return l
+}
+
+// takesPublic reports whether a reader, nil for an output, takes the public order.
+func (c *compiler) takesPublic(n *graph.Node) bool {
+	if n == nil {
+		return true
+	}
+	switch n.Op.(type) {
+	case graph.Reshape, graph.Softmax, graph.Gather:
+		return true
+	case graph.Unary, graph.Affine, graph.Binary, graph.Slice, graph.Pad, graph.Concat, graph.Reduce:
+		return len(n.Out[0].Shape) != 4 || c.wanted(n.Out[0]) == rowMajor
+	}
+	return false
+}
+
+// keptLayout is the layout in which an operator that copies parts of v works: the one it
+// has, if it is one of activations.
+func (c *compiler) keptLayout(v *graph.Value) layout {
+	if c.flatLayout(v) == rowMajor {
+		return rowMajor
+	}
+	return activation
 }
 
 // variableLayout is the layout in which Vars keeps a variable of this type.

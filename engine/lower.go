@@ -35,20 +35,13 @@ type compiler struct {
 	reading  reading
 	err      error // of reading a deferred constant
 
-	readBy map[*graph.Value]bool // see isRead
+	use   readers
+	wants map[*graph.Value]layout // see wanted
 }
 
 // isRead reports whether an operator reads v.
 func (c *compiler) isRead(v *graph.Value) bool {
-	if c.readBy == nil {
-		c.readBy = map[*graph.Value]bool{}
-		for _, n := range c.g.Nodes {
-			for _, in := range n.In {
-				c.readBy[in] = true
-			}
-		}
-	}
-	return c.readBy[v]
+	return slices.ContainsFunc(c.use[v], func(n *graph.Node) bool { return n != nil })
 }
 
 // place is where a value lies.
@@ -68,6 +61,7 @@ func newCompiler(g *graph.Graph, vars *Vars, opt Options) *compiler {
 		at: map[*graph.Value]place{}, ints: map[*graph.Value]int{}, winners: map[*graph.Value]int{},
 		stored: map[*graph.Value]*variable{}, updated: map[*graph.Value]bool{},
 		moved: map[converted]place{}, packs: map[packed]*buf{}, bytes: map[*graph.Value]*buf{},
+		use: users(g), wants: map[*graph.Value]layout{},
 	}
 }
 

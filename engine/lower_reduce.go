@@ -66,9 +66,7 @@ func (c *compiler) reduceGeneral(n *graph.Node, op vec.ReduceOp, axes []int) {
 	l, to := activation, activation
 	switch rank := len(x.Shape); {
 	case rank == len(n.Out[0].Shape):
-		if have := c.flatLayout(x); have != weight {
-			l, to = have, have
-		}
+		l, to = c.keptLayout(x), c.keptLayout(x)
 	case rank == 4 && len(axes) < rank-1 || rank > 4:
 		l, to = rowMajor, rowMajor
 	}

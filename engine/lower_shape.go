@@ -43,15 +43,16 @@ func (c *compiler) permute(n *graph.Node, o graph.Permute) error {
 	if c.permuteInPlace(n, o) {
 		return nil
 	}
-	x := c.in(n.In[0], activation)
-	y := c.out(n.Out[0], activation)
-	inAt := permutation(rank, activation, rowMajor) // logical axis -> place in memory
+	from, to := c.keptLayout(n.In[0]), c.wanted(n.Out[0])
+	x := c.in(n.In[0], from)
+	y := c.out(n.Out[0], to)
+	inAt := permutation(rank, from, rowMajor) // logical axis -> place in memory
 	perm := make([]int, rank)
-	for i, a := range activation.axes(rank) {
+	for i, a := range to.axes(rank) {
 		perm[i] = inAt[o.Perm[a]]
 	}
-	shape := activation.shape(in)
-	rows := activation.shape(out)[0]
+	shape := from.shape(in)
+	rows := to.shape(out)[0]
 	c.step("", rows, func(r *run, i, _ int) {
 		vec.Permute(r.b[y.id], r.b[x.id], shape, perm, i, i+1)
 	}, reads(x), writes(y))
@@ -87,15 +88,10 @@ func (c *compiler) permuteInPlace(n *graph.Node, o graph.Permute) bool {
 	return false
 }
 
-// axisView returns an activation as outer x size x inner around one axis.
-func axisView(shape []int, axis int) (outer, size, inner int) {
-	at := axis
-	for i, a := range activation.axes(len(shape)) {
-		if a == axis {
-			at = i
-		}
-	}
-	phys := activation.shape(shape)
+// axisView returns a shape in a layout as outer x size x inner around one axis.
+func axisView(l layout, shape []int, axis int) (outer, size, inner int) {
+	at := slices.Index(l.axes(len(shape)), axis)
+	phys := l.shape(shape)
 	outer, inner = 1, 1
 	for _, d := range phys[:at] {
 		outer *= d
@@ -107,11 +103,12 @@ func axisView(shape []int, axis int) (outer, size, inner int) {
 }
 
 func (c *compiler) concat(n *graph.Node, o graph.Concat) error {
-	outer, total, inner := axisView(n.Out[0].Shape, o.Axis)
-	y := c.out(n.Out[0], activation)
+	l := c.keptLayout(n.In[0])
+	outer, total, inner := axisView(l, n.Out[0].Shape, o.Axis)
+	y := c.out(n.Out[0], l)
 	at := 0
 	for _, v := range n.In {
-		x := c.in(v, activation)
+		x := c.in(v, l)
 		cols := v.Shape[o.Axis] * inner
 		to, stride := at, total*inner
 		c.rows("", outer, cols, func(r *run, lo, hi int) {
@@ -123,9 +120,10 @@ func (c *compiler) concat(n *graph.Node, o graph.Concat) error {
 }
 
 func (c *compiler) slice(n *graph.Node, o graph.Slice) error {
-	outer, size, inner := axisView(n.In[0].Shape, o.Axis)
-	x := c.in(n.In[0], activation)
-	y := c.out(n.Out[0], activation)
+	l := c.keptLayout(n.In[0])
+	outer, size, inner := axisView(l, n.In[0].Shape, o.Axis)
+	x := c.in(n.In[0], l)
+	y := c.out(n.Out[0], l)
 	from := []int{size * inner, o.Step * inner, 1}
 	to := []int{o.Count * inner, inner, 1}
 	c.rows("", outer, o.Count*inner, func(r *run, lo, hi int) {
@@ -135,9 +133,10 @@ func (c *compiler) slice(n *graph.Node, o graph.Slice) error {
 }
 
 func (c *compiler) pad(n *graph.Node, o graph.Pad) error {
-	outer, size, inner := axisView(n.In[0].Shape, o.Axis)
-	x := c.in(n.In[0], activation)
-	y := c.out(n.Out[0], activation)
+	l := c.keptLayout(n.In[0])
+	outer, size, inner := axisView(l, n.In[0].Shape, o.Axis)
+	x := c.in(n.In[0], l)
+	y := c.out(n.Out[0], l)
 	wide := n.Out[0].Shape[o.Axis] * inner
 	from := []int{size * inner, inner, 1}
 	to := []int{wide, (o.Between + 1) * inner, 1}
