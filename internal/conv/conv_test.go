@@ -47,6 +47,12 @@ var convShapes = []Conv{
 	{N: 2, H: 8, W: 8, C: 32, K: 64, R: 3, S: 3, StrideH: 2, StrideW: 2, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilH: 1, DilW: 1, Groups: 8},
 	{N: 2, H: 7, W: 8, C: 20, K: 20, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilH: 1, DilW: 1, Groups: 20},
 	{N: 2, H: 7, W: 8, C: 64, K: 96, R: 1, S: 1, StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 4},
+	// Groups of few channels, which are merged: all, and all but the last.
+	{N: 2, H: 7, W: 9, C: 32, K: 32, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilH: 1, DilW: 1, Groups: 8},
+	{N: 2, H: 8, W: 7, C: 40, K: 40, R: 3, S: 3, StrideH: 2, StrideW: 2, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilH: 1, DilW: 1, Groups: 5},
+	{N: 1, H: 6, W: 20, C: 15, K: 35, R: 3, S: 2, StrideH: 1, StrideW: 1, PadTop: 2, PadLeft: 1, PadBottom: 2, PadRight: 0, DilH: 2, DilW: 1, Groups: 5},
+	{N: 2, H: 5, W: 5, C: 12, K: 6, R: 3, S: 3, StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 6},
+	{N: 3, H: 4, W: 4, C: 10, K: 35, R: 1, S: 1, StrideH: 1, StrideW: 1, DilH: 1, DilW: 1, Groups: 5},
 	{N: 1, H: 3, W: 40, C: 3, K: 6, R: 1, S: 9, StrideH: 1, StrideW: 1, PadTop: 0, PadLeft: 4, PadBottom: 0, PadRight: 4, DilH: 1, DilW: 1, Groups: 1},
 	{N: 1, H: 40, W: 3, C: 3, K: 6, R: 9, S: 1, StrideH: 2, StrideW: 2, PadTop: 4, PadLeft: 0, PadBottom: 4, PadRight: 0, DilH: 1, DilW: 1, Groups: 1},
 	{N: 2, H: 4, W: 4, C: 3, K: 6, R: 3, S: 3, StrideH: 1, StrideW: 1, PadTop: 9, PadLeft: 8, PadBottom: 7, PadRight: 6, DilH: 1, DilW: 1, Groups: 1},

@@ -53,7 +53,8 @@ type directShape struct {
 	c                                int // input channels of a group; in words of the precision once planned
 	sh, sw, r, s, dh, dw, padT, padL int
 	oh, ow, k                        int // output height, width, channels of a group
-	yOff, yImg, yRow, yPix           int // floats: y pixel (n, oy, ox) of group g is at yOff + n*yImg + oy*yRow + ox*yPix + g*k
+	xOff, kOff                       int // channels of x and y before group 0
+	yOff, yImg, yRow, yPix           int // floats: y pixel (n, oy, ox) of group g is at yOff + n*yImg + oy*yRow + ox*yPix + kOff + g*k
 	wOff                             int // floats before the packed weights of group 0
 	precision                        gemm.Precision
 }
@@ -77,20 +78,24 @@ const (
 // directForward is the algorithm [Direct] of a forward convolution.
 func directForward(c Conv, w Want) (candidate, error) {
 	return candidate{name: Direct, cycles: c.directCycles(), plan: func() *Plan {
-		q := newDirectForward(c)
-		p := &Plan{Algorithm: c.directName(), Packed: c.forwardPacking()}
-		packed := p.Packed.Len
+		q, packing := forwardParts(c), c.mergedPacking()
+		if w.Stats && len(q.parts) > 1 {
+			q, packing = &directParts{}, c.forwardPacking()
+			q.add(newDirectForward(c)) // whose tasks have all channels
+		}
+		p := &Plan{Algorithm: c.directName(), Packed: packing}
 		step := c.products(w, ArgX, ArgPacked)
-		step.Tasks, step.Scratch = q.tasks(), q.scratchFloats()
+		step.Tasks, step.Scratch = q.tasks, q.scratch
 		step.Run = func(worker *Worker, task int, a Args) {
-			c.check(&a, packed)
+			c.check(&a, packing.Len)
 			q.run(worker.previous(task), task, worker.Scratch, &a)
 			if w.Stats {
-				q.stats(task, &a)
+				q.parts[0].stats(task, &a)
 			}
 		}
 		p.Steps = []Step{step}
 		if w.Stats {
+			q := q.parts[0]
 			p.statistics(c.K, q.imageBlocks.count*q.rowBlocks.count, q.statsRows)
 		}
 		return p
@@ -105,14 +110,48 @@ func (c *Conv) directName() string {
 	return Direct
 }
 
-func newDirectForward(c Conv) *direct {
+func newDirectForward(c Conv) *direct { return newDirect(forwardShape(c)) }
+
+func forwardShape(c Conv) directShape {
 	oh, ow := c.OutH(), c.OutW()
-	return newDirect(directShape{
+	return directShape{
 		groups: c.Groups, n: c.N, ih: c.H, iw: c.W, ic: c.C, c: c.C / c.Groups,
 		sh: c.StrideH, sw: c.StrideW, r: c.R, s: c.S, dh: c.DilH, dw: c.DilW, padT: c.PadTop, padL: c.PadLeft,
 		oh: oh, ow: ow, k: c.K / c.Groups,
 		yImg: oh * ow * c.K, yRow: ow * c.K, yPix: c.K, precision: c.Precision,
-	})
+	}
+}
+
+// directParts are convolutions that together compute one: the parity classes of an input
+// gradient, or the groups that are merged and those that are not.
+type directParts struct {
+	parts   []*direct
+	tasks   int
+	scratch int
+}
+
+func (p *directParts) add(q *direct) {
+	p.parts = append(p.parts, q)
+	p.tasks += q.tasks()
+	p.scratch = max(p.scratch, q.scratchFloats())
+}
+
+// run computes one task; previous is the one that scratch was last used for, or
+// -1.
+func (p *directParts) run(previous, task int, scratch []float32, a *Args) {
+	for _, q := range p.parts {
+		n := q.tasks()
+		if task < n {
+			if previous >= n {
+				previous = -1 // of another part
+			}
+			q.run(previous, task, scratch, a)
+			return
+		}
+		task -= n
+		previous -= n
+	}
+	panic("conv: no such task")
 }
 
 // newDirect chooses how a convolution is computed, and cuts it into tasks.

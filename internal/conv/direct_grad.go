@@ -101,15 +101,9 @@ func directInputGrad(c Conv, w Want) (candidate, error) {
 	}}, nil
 }
 
-// directInputGradParts is an input gradient, a [direct] for each parity class.
-type directInputGradParts struct {
-	parts   []*direct
-	tasks   int
-	scratch int
-}
-
-func newDirectInputGrad(c Conv) *directInputGradParts {
-	g := &directInputGradParts{}
+// newDirectInputGrad returns a [direct] for each parity class.
+func newDirectInputGrad(c Conv) *directParts {
+	g := &directParts{}
 	packed := 0
 	for _, s := range gradSubConvs(c) {
 		shape := directShape{
@@ -123,28 +117,8 @@ func newDirectInputGrad(c Conv) *directInputGradParts {
 			shape.r, shape.s = 0, 0
 		}
 		q := newDirect(shape)
-		g.parts = append(g.parts, q)
-		g.tasks += q.tasks()
-		g.scratch = max(g.scratch, q.scratchFloats())
+		g.add(q)
 		packed += c.Groups * q.panels * q.panelLen
 	}
 	return g
-}
-
-// run computes one task; previous is the one that scratch was last used for, or
-// -1.
-func (g *directInputGradParts) run(previous, task int, scratch []float32, a *Args) {
-	for _, q := range g.parts {
-		n := q.tasks()
-		if task < n {
-			if previous >= n {
-				previous = -1 // of another part
-			}
-			q.run(previous, task, scratch, a)
-			return
-		}
-		task -= n
-		previous -= n
-	}
-	panic("conv: no such task")
 }

@@ -50,7 +50,7 @@ func (q *direct) run(previous, task int, scratch []float32, a *Args) {
 	for c.grp = b.g0; c.grp < b.g1; c.grp++ {
 		c.w = c.all[c.grp*q.panels*q.panelLen:]
 		if a.Bias != nil {
-			c.bias = a.Bias[c.grp*q.k:]
+			c.bias = a.Bias[q.kOff+c.grp*q.k:]
 		}
 		if q.copied {
 			if previous < 0 || !q.sameInput(previous, b) {
@@ -59,7 +59,7 @@ func (q *direct) run(previous, task int, scratch []float32, a *Args) {
 			c.src, c.imgPitch, c.rowPitch = scratch, q.inRows*q.inCols*q.pixPitch, q.inCols*q.pixPitch*q.stepH
 		} else {
 			c.imgPitch, c.rowPitch = q.ih*q.iw*q.ic, q.iw*q.ic*q.sh
-			c.src = a.X[b.n0*c.imgPitch+(b.oy0*q.sh-q.padT)*q.iw*q.ic-q.padL*q.ic+c.grp*q.floats:]
+			c.src = a.X[b.n0*c.imgPitch+(b.oy0*q.sh-q.padT)*q.iw*q.ic-q.padL*q.ic+q.xOff+c.grp*q.floats:]
 		}
 		if q.weightsExceedL2 {
 			c.multiply(b.n0, b.n1, b.oy0, b.oy1)
@@ -88,7 +88,7 @@ func (q *direct) copyInput(scratch, x []float32, b *block, grp int) {
 		rows: (b.oy1-b.oy0-1)*q.stepH + (q.r-1)*q.dh + 1, cols: q.inCols, channels: q.floats, pitch: q.pixPitch,
 	}
 	if q.flat {
-		if x := x[b.oy0*q.ic+grp*q.floats:]; q.precision != gemm.FP32 {
+		if x := x[b.oy0*q.ic+q.xOff+grp*q.floats:]; q.precision != gemm.FP32 {
 			q.precision.Narrow(scratch, x, w.rows, q.floats, q.ic, q.pixPitch)
 		} else {
 			copyPixels(scratch, x, w.rows, q.floats, q.pixPitch, q.ic, 0)
@@ -96,7 +96,7 @@ func (q *direct) copyInput(scratch, x []float32, b *block, grp int) {
 		return
 	}
 	for n := b.n0; n < b.n1; n++ {
-		dst, src := scratch[(n-b.n0)*q.inRows*q.inCols*q.pixPitch:], x[n*q.ih*q.iw*q.ic+grp*q.floats:]
+		dst, src := scratch[(n-b.n0)*q.inRows*q.inCols*q.pixPitch:], x[n*q.ih*q.iw*q.ic+q.xOff+grp*q.floats:]
 		if q.precision != gemm.FP32 {
 			narrowWindow(q.precision, dst, src, &w)
 			continue
@@ -111,7 +111,7 @@ func (q *direct) zero(b *block, y []float32) {
 		for oy := b.oy0; oy < b.oy1; oy++ {
 			for ox := range q.ow {
 				at := q.yOff + n*q.yImg + oy*q.yRow + ox*q.yPix
-				clear(y[at+b.g0*q.k : at+b.g1*q.k])
+				clear(y[at+q.kOff+b.g0*q.k : at+q.kOff+b.g1*q.k])
 			}
 		}
 	}
@@ -127,7 +127,7 @@ func (c *directTask) multiply(n0, n1, oy0, oy1 int) {
 	for p := c.b.p0; p < c.b.p1; p += q.nz {
 		nz := min(q.nz, c.b.p1-p)
 		c.g.SetCols(min(isa.PanelWidth, q.k-(p+nz-1)*isa.PanelWidth))
-		at := q.yOff + c.grp*q.k + p*isa.PanelWidth
+		at := q.yOff + q.kOff + c.grp*q.k + p*isa.PanelWidth
 		for i := range q.chunks {
 			c.chunk(i, p, nz)
 			if q.paired {
