@@ -40,6 +40,7 @@ func TestSpeedDocument(t *testing.T) {
 		"zen4/bf16-train": func(t *testing.T) string { return comparisons(t, "zen4/bf16-train.json") },
 		"zen4/train":      func(t *testing.T) string { return comparisons(t, "zen4/train-*.json") },
 		"zen4/list":       func(t *testing.T) string { return networks(t, "zen4/list-*.json") },
+		"zen3/list":       func(t *testing.T) string { return networks(t, "zen3/list-*.json") },
 		"zen4/profile":    func(t *testing.T) string { return profiles(t, "zen4/profile-*.json") },
 	}
 	used := map[string]bool{}
