@@ -40,6 +40,9 @@ func TestSpeedDocument(t *testing.T) {
 		"zen4/bf16-train": func(t *testing.T) string { return comparisons(t, "zen4/bf16-train.json") },
 		"zen4/train":      func(t *testing.T) string { return comparisons(t, "zen4/train-*.json") },
 		"zen4/list":       func(t *testing.T) string { return networks(t, "zen4/list-*.json") },
+		"zen3/infer":      func(t *testing.T) string { return comparisons(t, "zen3/infer-*.json") },
+		"zen3/int8":       func(t *testing.T) string { return quantized(t, "zen3/") },
+		"zen3/train":      func(t *testing.T) string { return comparisons(t, "zen3/train-*.json") },
 		"zen3/list":       func(t *testing.T) string { return networks(t, "zen3/list-*.json") },
 		"zen4/profile":    func(t *testing.T) string { return profiles(t, "zen4/profile-*.json") },
 	}
