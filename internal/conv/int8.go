@@ -31,6 +31,7 @@ type int8Conv struct {
 	panels   int // of a group
 	panelLen int // bytes of a panel
 	words    int // of a batch element, see gemm8.Args
+	size     int // bytes of an input value as the kernels read it, see gemm8.Size
 	aoff     []int
 
 	copied             inputCopy
@@ -43,6 +44,7 @@ type int8Conv struct {
 	stepH, stepW int  // input rows and pixels between neighboring outputs
 	rowPitch     int  // bytes between rows
 	oneRow       bool // the pixels of a task are one long row
+	flat         bool // the input is copied for its size alone: all pixels follow each other
 
 	nz, maxM int // panels and rows of a tile, at most
 	rows     blocks
@@ -82,7 +84,7 @@ func int8Forward(c Conv, w Want) (candidate, error) {
 
 // newInt8 chooses how the input is read, and cuts the work into tiles and tasks.
 func newInt8(c Conv) *int8Conv {
-	q := &int8Conv{conv: c, c: c.C / c.Groups, k: c.K / c.Groups, planes: 1}
+	q := &int8Conv{conv: c, c: c.C / c.Groups, k: c.K / c.Groups, planes: 1, size: gemm8.Size()}
 	q.panels = isa.CeilDiv(q.k, isa.PanelWidth)
 	q.layOut()
 	q.nz, q.maxM = choosePanels(q.panels, gemm8.MaxRows, q.tilesCost)
@@ -101,16 +103,17 @@ func (q *int8Conv) layOut() {
 	q.stepH, q.stepW = c.StrideH, c.StrideW
 	oneTap := c.R == 1 && c.S == 1
 	narrow := !oneTap && q.c%4 == 0 && q.ow <= int8Narrow && q.oh > 1
-	length, taps := c.S*q.c, 1 // bytes of a batch element, and how many make a row of the filter
+	length, taps := c.S*q.c, 1 // values of a batch element, and how many make a row of the filter
 	if c.DilW > 1 || narrow {
 		length, taps = q.c, c.S
 	}
-	q.words = isa.CeilDiv(length, 4)
+	q.words = isa.CeilDiv(length*q.size, 4)
 	q.panelLen = c.R * taps * q.words * 4 * isa.PanelWidth
 	padded := c.PadTop|c.PadLeft|c.PadBottom|c.PadRight != 0
 	strided := oneTap && (c.StrideH > 1 || c.StrideW > 1)
 	cols := c.W
-	if padded || length%4 != 0 || c.Groups > 1 || strided || narrow {
+	q.flat = q.size > 1 && oneTap && !padded && !strided && c.Groups == 1
+	if padded || length*q.size%4 != 0 || c.Groups > 1 || strided || narrow || q.size > 1 {
 		q.copied = copyByTask
 		q.layOutCopy(narrow)
 		cols = q.copyCols
@@ -125,17 +128,17 @@ func (q *int8Conv) layOut() {
 			case planeOfColumn:
 				pixel = j*plane + i*c.DilH*cols
 			}
-			q.aoff = append(q.aoff, pixel*q.c)
+			q.aoff = append(q.aoff, pixel*q.c*q.size)
 		}
 	}
-	if oneTap && (q.copied == copyNever || strided) {
+	if oneTap && (q.copied == copyNever || strided || q.flat) {
 		if strided {
 			q.copied = copyBefore
 		}
 		q.oh, q.n, q.ow = q.n*q.oh*q.ow, 1, 1
 		cols = 1
 	}
-	q.rowPitch = cols * q.c
+	q.rowPitch = cols * q.c * q.size
 	q.oneRow = narrow || oneTap && q.stepH == 1 && q.stepW == 1
 }
 
@@ -260,7 +263,7 @@ func (q *int8Conv) copyBlocks() blocks {
 
 // copyLen is the length of the copied input.
 func (q *int8Conv) copyLen() int {
-	return q.conv.N*q.conv.Groups*q.planes*q.copyRows*q.copyCols*q.c + int8Slack
+	return q.conv.N*q.conv.Groups*q.planes*q.copyRows*q.copyCols*q.c*q.size + int8Slack
 }
 
 // copyInput does one task of copying the input x to dst. Padding gets the byte
@@ -268,7 +271,43 @@ func (q *int8Conv) copyLen() int {
 func (q *int8Conv) copyInput(task int, dst, x []uint8, zero uint8) {
 	r0, r1, i := q.copyBlocks().take(task) // i: [group][n][plane]
 	w := q.window(i%q.planes, r0, r1-r0)
-	copyWindow(dst[(i*q.copyRows+r0)*q.copyCols*q.c:], q.image(x, i/q.planes%q.conv.N, i/q.planes/q.conv.N), &w, zero)
+	q.copyWindow(dst[(i*q.copyRows+r0)*q.copyCols*q.c*q.size:], q.image(x, i/q.planes%q.conv.N, i/q.planes/q.conv.N), &w, zero)
+}
+
+// copyWindow fills dst with a window of src, in the size that the kernels read.
+func (q *int8Conv) copyWindow(dst, src []uint8, w *window, zero uint8) {
+	if q.size == 1 {
+		copyWindow(dst, src, w, zero)
+		return
+	}
+	left, right := w.inside()
+	for i := range w.rows {
+		d := dst[i*w.cols*w.pitch*2:][:w.cols*w.pitch*2]
+		at, ok := w.row(i)
+		if !ok || left == right {
+			fillWide(d, zero)
+			continue
+		}
+		fillWide(d[:left*w.pitch*2], zero)
+		fillWide(d[right*w.pitch*2:], zero)
+		d = d[left*w.pitch*2 : right*w.pitch*2]
+		s := src[at+(w.x0+left*w.jumpW)*w.pixel:]
+		if w.jumpW == 1 && w.channels == w.pixel {
+			gemm8.Widen(d, s[:len(d)/2])
+			continue
+		}
+		for p := range right - left {
+			gemm8.Widen(d[p*w.channels*2:][:w.channels*2], s[p*w.jumpW*w.pixel:][:w.channels])
+		}
+	}
+}
+
+// fillWide sets all 16-bit values of d to v.
+func fillWide(d []uint8, v uint8) {
+	clear(d)
+	for i := 0; v != 0 && i < len(d); i += 2 {
+		d[i] = v
+	}
 }
 
 // window returns rows of a plane of an image.

@@ -4,7 +4,7 @@ import "github.com/resnet-go/resnet/internal/simd/isa"
 
 // packing returns the layout of package gemm8's panels,
 //
-//	[group][panel][batch element][word][16 columns][4]
+//	[group][panel][batch element][word][16 columns][4], or [2] of 16 bits each
 //
 // with zeros where a batch element or a panel ends early. It does not depend on
 // how images of a size are read: a filter's taps follow each other, whether a
@@ -30,6 +30,7 @@ func (q *int8Conv) packPanel(task int, dst []uint8, w Weights) {
 	_, k0, cols := q.conv.panel(task)
 	elements := len(q.aoff)
 	perElement := taps / elements
+	perWord := 4 / q.size
 	for col := range cols {
 		from := w.Data[(k0+col)*outStride:]
 		for b := range elements {
@@ -37,7 +38,12 @@ func (q *int8Conv) packPanel(task int, dst []uint8, w Weights) {
 			i := 0
 			for t := range perElement {
 				for c := range q.c {
-					to[i/4*4*isa.PanelWidth+i%4] = uint8(int8(from[(b*perElement+t)*tapStride+c*channelStride]))
+					v := int8(from[(b*perElement+t)*tapStride+c*channelStride])
+					at := i/perWord*4*isa.PanelWidth + i%perWord*q.size
+					to[at] = uint8(v)
+					if q.size > 1 {
+						to[at+1] = uint8(v >> 7) // the sign
+					}
 					i++
 				}
 			}

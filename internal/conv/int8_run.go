@@ -77,7 +77,7 @@ func (q *int8Conv) run(task int, scratch []float32, args *Args, l *Quant, ch *in
 		bytes = bytesOf(args.Y, q.conv.YLen())
 	}
 	var sums [gemm8.MaxTileSums]int32
-	a := gemm8.Args{AOff: &q.aoff[0], Batch: len(q.aoff), K: q.words, AStride: q.stepW * q.c, BStride: q.panelLen, C: &sums[0]}
+	a := gemm8.Args{AOff: &q.aoff[0], Batch: len(q.aoff), K: q.words, AStride: q.stepW * q.c * q.size, BStride: q.panelLen, C: &sums[0]}
 	e := l.epilogue(q.conv.K, args.Act, ch.large)
 	e.Res = unsafe.SliceData(residual)
 	a.SetEpilogue(e)
@@ -130,12 +130,18 @@ func (q *int8Conv) source(a *Args, scratch []float32, t *int8Task, zero uint8) [
 	from := t.oy0 * q.stepH
 	switch q.copied {
 	case copyBefore:
-		image := q.planes * q.copyRows * q.copyCols * q.c
+		image := q.planes * q.copyRows * q.copyCols * q.c * q.size
 		return bytesOf(a.Inputs, q.copyLen())[(t.group*q.conv.N+t.n)*image+from*q.rowPitch:]
 	case copyByTask:
+		if q.flat { // one image, of rows of one pixel
+			dst := bytesOf(scratch, q.scratchBytes())
+			n := (t.oy1 - t.oy0) * q.c
+			gemm8.Widen(dst[:n*q.size], bytesOf(a.X, q.conv.XLen())[t.oy0*q.c:][:n])
+			return dst
+		}
 		w := q.window(0, from, q.taskRows(t.oy1-t.oy0))
 		dst := bytesOf(scratch, q.scratchBytes())
-		copyWindow(dst, q.image(bytesOf(a.X, q.conv.XLen()), t.n, t.group), &w, zero)
+		q.copyWindow(dst, q.image(bytesOf(a.X, q.conv.XLen()), t.n, t.group), &w, zero)
 		return dst
 	}
 	return bytesOf(a.X, q.conv.XLen())[(t.n*q.conv.H+from)*q.rowPitch:]

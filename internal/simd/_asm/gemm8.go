@@ -26,10 +26,10 @@ func gemm8Arg(g reg.Register, name string) operand.Mem {
 // gemm8Rows is the largest number of rows of a tile by number of panels: with
 // VNNI the accumulators, a vector of B for each panel and two of A fill the 32
 // registers, but for one panel, where half of them hide the latency as well;
-// with AVX2 a row of one panel takes four accumulators.
+// with AVX2 twelve of 16 registers are accumulators of one panel.
 var gemm8Rows = map[*isa]map[int]int{
 	avx512: {1: 14, 2: 14, 3: 9, 4: 6},
-	avx2:   {1: 2},
+	avx2:   {1: 6},
 }
 
 // gemm8ISA is the suffix of the names of the tiles' kernels.
@@ -92,7 +92,7 @@ func gemm8Kernel(c *build.Context, i *isa, m, nz int) {
 	}
 	nacc := m * nz
 	if i == avx2 {
-		nacc = 4 * m
+		nacc = 2 * m
 	}
 	acc, free := i.regs[:nacc], i.regs[nacc:]
 	step := func(u int) {
@@ -114,17 +114,16 @@ func gemm8Kernel(c *build.Context, i *isa, m, nz int) {
 			}
 			return
 		}
-		// Widened to 16 bits, so that the sums of pairs cannot saturate.
-		for r := range m {
-			c.VPBROADCASTD(row(r, u), free[r].(reg.Vec).AsX())
-			c.VPMOVZXBW(free[r].(reg.Vec).AsX(), free[r])
+		// Of 16 bits, so that the sums of pairs cannot saturate.
+		a, t := free[2], free[3]
+		for h := range 2 {
+			c.VMOVDQU(panel(0, 64*u+32*h), free[h])
 		}
-		w, t := free[m], free[m+1]
-		for q := range 4 {
-			c.VPMOVSXBW(panel(0, 64*u+16*q), w)
-			for r := range m {
-				c.VPMADDWD(w, free[r], t)
-				c.VPADDD(t, acc[4*r+q], acc[4*r+q])
+		for r := range m {
+			c.VPBROADCASTD(row(r, u), a)
+			for h := range 2 {
+				c.VPMADDWD(free[h], a, t)
+				c.VPADDD(t, acc[2*r+h], acc[2*r+h])
 			}
 		}
 	}
@@ -162,8 +161,9 @@ func gemm8Kernel(c *build.Context, i *isa, m, nz int) {
 			}
 		}
 	} else {
-		for _, v := range acc {
-			c.VPXOR(v, v, v)
+		c.MOVQ(gemm8Arg(g, "Corr"), k)
+		for j, v := range acc {
+			c.VMOVDQU(operand.Mem{Base: k, Disp: 32 * (j % 2)}, v)
 		}
 	}
 	c.Label("batch")
@@ -196,17 +196,30 @@ func gemm8Kernel(c *build.Context, i *isa, m, nz int) {
 		return
 	}
 	c.MOVQ(gemm8Arg(g, "C"), k)
-	c.MOVQ(gemm8Arg(g, "Corr"), b)
-	for r := range m {
-		for h := range 2 {
-			// Columns 0 1 4 5 | 2 3 6 7, then in order.
-			v := acc[4*r+2*h]
-			c.VPHADDD(acc[4*r+2*h+1], v, v)
-			c.VPERMQ(operand.U8(0xD8), v, v)
-			c.VPADDD(operand.Mem{Base: b, Disp: 32 * h}, v, v)
-			c.VMOVDQU(v, operand.Mem{Base: k, Disp: 64*r + 32*h})
-		}
+	for j, v := range acc {
+		c.VMOVDQU(v, operand.Mem{Base: k, Disp: 32 * j})
 	}
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// gemm8Widen writes the conversion of bytes to 16 bits, n of them, a multiple of 16.
+func gemm8Widen(c *build.Context) {
+	c.Function("widenAVX2")
+	c.Attributes(attr.NOSPLIT)
+	c.Doc("widenAVX2 stores n bytes as 16 bits each; n is a positive multiple of 16.")
+	c.SignatureExpr("func(dst, src *byte, n int)")
+	dst, src, n, v := reg.RDI, reg.RSI, reg.RCX, reg.Y0
+	c.Load(c.Param("dst"), dst)
+	c.Load(c.Param("src"), src)
+	c.Load(c.Param("n"), n)
+	c.Label("loop")
+	c.VPMOVZXBW(operand.Mem{Base: src}, v)
+	c.VMOVDQU(v, operand.Mem{Base: dst})
+	c.ADDQ(operand.U8(16), src)
+	c.ADDQ(operand.U8(32), dst)
+	c.SUBQ(operand.U8(16), n)
+	c.JNE(operand.LabelRef("loop"))
 	c.VZEROUPPER()
 	c.RET()
 }
@@ -443,5 +456,6 @@ func gemm8Stubs() []byte {
 		s += "default:\npanic(\"gemm8: no micro-kernel of this shape\")\n}\n}\n\n"
 		decls += fmt.Sprintf("//go:noescape\nfunc store%s(args *Epilogue)\n\n", i.name)
 	}
+	decls += "//go:noescape\nfunc widenAVX2(dst, src *uint8, n int)\n\n"
 	return []byte(s + decls)
 }

@@ -83,6 +83,9 @@ func (o output) gemms() {
 		o.asm("gemm8", fmt.Sprintf("gemm8_%s_amd64.s", i.suffix), func(c *build.Context) {
 			gemm8Shapes(i, func(m, nz int) { gemm8Kernel(c, i, m, nz) })
 			gemm8Store(c, i)
+			if i == avx2 {
+				gemm8Widen(c)
+			}
 		})
 		o.asm("vec", fmt.Sprintf("quant_%s_amd64.s", i.suffix), func(c *build.Context) { quantKernels(c, i) })
 	}

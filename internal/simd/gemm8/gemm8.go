@@ -11,10 +11,11 @@
 //	word 1   k4 k5 k6 k7 |  k4 k5 k6 k7  |  …  |  k4 k5 k6 k7
 //	  ⋮
 //
-// In memory packed weights are [panel][word][16 columns][4]int8. The sum of an
+// In memory packed weights are [panel][word][16 columns][4]int8, or, where the kernels
+// are [Wide], [panel][word][16 columns][2]int16. The sum of an
 // output may be cut into batch elements (the rows or taps of a filter), each with
 // its own place in A; their words follow each other in the panel, and each ends
-// in zeros where its length is no multiple of 4.
+// in zeros where its length is no multiple of a word's.
 //
 //	        A: pixels                 B: panels p … p+nz-1
 //	       ┌ word 0 ┬ word 1 ┬─┐        ┌ 16 columns ┬ 16 columns ┐
@@ -38,7 +39,8 @@ import (
 //
 //	c[i][z][j] = corr[z][j] + Σ_b Σ_k Σ_q a[aoff[b] + i*AStride + 4*k + q] * b[z*BStride + ((b*K + k)*16 + j)*4 + q]
 //
-// with unsigned a, signed b and q in 0..3. Strides and offsets are in bytes.
+// with unsigned a, signed b and q in 0..3; or, where the kernels are [Wide], with 2*k and
+// 2-byte elements instead. Strides and offsets are in bytes.
 // The assembly knows the struct by offsets; see gemm8_stubs_amd64.go.
 type Args struct {
 	A         *uint8
@@ -135,7 +137,7 @@ func MaxRows(nz int) int {
 	case machine.AVX512 && machine.VNNI:
 		return [isa.MaxPanels + 1]int{0, 14, 14, 9, 6}[nz]
 	case machine.AVX2:
-		return [isa.MaxPanels + 1]int{0, 2}[nz]
+		return [isa.MaxPanels + 1]int{0, 6}[nz]
 	}
 	return [isa.MaxPanels + 1]int{0, 4}[nz]
 }

@@ -16,6 +16,9 @@ func sumTile(m, nz int, g *Args) {
 	}
 }
 
+// widen is [Widen] of n bytes, a positive multiple of 16.
+func widen(dst, src []uint8, n int) { widenAVX2(&dst[0], &src[0], n) }
+
 // storePanel applies the epilogue to the sums of one panel.
 func storePanel(e *Epilogue) {
 	if isa.UseAVX512 {

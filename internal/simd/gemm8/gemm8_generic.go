@@ -9,6 +9,10 @@ import (
 
 // tileGeneric is the micro-kernel in Go.
 func tileGeneric(m, nz int, g *Args) {
+	if Wide() {
+		tileWide(m, nz, g)
+		return
+	}
 	c := unsafe.Slice(g.C, m*nz*isa.PanelWidth)
 	for i := range m {
 		copy(c[i*nz*isa.PanelWidth:], unsafe.Slice(g.Corr, nz*isa.PanelWidth))
@@ -29,6 +33,28 @@ func tileGeneric(m, nz int, g *Args) {
 						sum[j] += a0*int32(row[4*j]) + a1*int32(row[4*j+1]) + a2*int32(row[4*j+2]) + a3*int32(row[4*j+3])
 					}
 					a, w = a[4:], w[4*isa.PanelWidth:]
+				}
+			}
+		}
+	}
+}
+
+// tileWide is tileGeneric of 16 bits. Only tests call it: AVX2 has a micro-kernel.
+func tileWide(m, nz int, g *Args) {
+	c := unsafe.Slice(g.C, m*nz*isa.PanelWidth)
+	for i := range m {
+		copy(c[i*nz*isa.PanelWidth:], unsafe.Slice(g.Corr, nz*isa.PanelWidth))
+	}
+	for z := range nz {
+		b := unsafe.Slice((*int16)(unsafe.Add(unsafe.Pointer(g.B), z*g.BStride)), g.Batch*g.K*2*isa.PanelWidth)
+		for i := range m {
+			sum := c[(i*nz+z)*isa.PanelWidth:][:isa.PanelWidth]
+			for e, off := range unsafe.Slice(g.AOff, g.Batch) {
+				for k, v := range unsafe.Slice((*uint16)(unsafe.Add(unsafe.Pointer(g.A), off+i*g.AStride)), 2*g.K) {
+					row := b[(e*g.K+k/2)*2*isa.PanelWidth+k%2:]
+					for j := range sum {
+						sum[j] += int32(v) * int32(row[2*j])
+					}
 				}
 			}
 		}

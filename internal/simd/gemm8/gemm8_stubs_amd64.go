@@ -178,6 +178,14 @@ func tileAVX2(m, nz int, g *Args) {
 		tile1x1AVX2(g)
 	case 1<<5 | 2:
 		tile2x1AVX2(g)
+	case 1<<5 | 3:
+		tile3x1AVX2(g)
+	case 1<<5 | 4:
+		tile4x1AVX2(g)
+	case 1<<5 | 5:
+		tile5x1AVX2(g)
+	case 1<<5 | 6:
+		tile6x1AVX2(g)
 	default:
 		panic("gemm8: no micro-kernel of this shape")
 	}
@@ -322,4 +330,19 @@ func tile1x1AVX2(args *Args)
 func tile2x1AVX2(args *Args)
 
 //go:noescape
+func tile3x1AVX2(args *Args)
+
+//go:noescape
+func tile4x1AVX2(args *Args)
+
+//go:noescape
+func tile5x1AVX2(args *Args)
+
+//go:noescape
+func tile6x1AVX2(args *Args)
+
+//go:noescape
 func storeAVX2(args *Epilogue)
+
+//go:noescape
+func widenAVX2(dst, src *uint8, n int)

@@ -52,12 +52,15 @@ func (c caseOf) operands(b *isatest.Buffers) *operands {
 	if c.mode == ModeFloats {
 		o.size = 4
 	}
-	aStride := 4*c.k + r.IntN(9)
+	aStride := 4*c.k + Size()*r.IntN(9)
 	a := array[uint8](b, (c.m-1)*aStride+4*c.k*c.batch)
 	for i := range a {
 		a[i] = uint8(r.IntN(256))
 		if c.extreme {
 			a[i] = 255
+		}
+		if Wide() && i%2 > 0 { // of 16 bits
+			a[i] = 0
 		}
 	}
 	aoff := make([]int, c.batch) // elements lie in reverse, to see that the offsets are used
@@ -71,6 +74,9 @@ func (c caseOf) operands(b *isatest.Buffers) *operands {
 		w[i] = int8(r.IntN(256) - 128)
 		if c.extreme {
 			w[i] = [3]int8{-128, 127, 127}[r.IntN(3)]
+		}
+		if Wide() && i%2 > 0 { // the sign of 16 bits
+			w[i] = w[i-1] >> 7
 		}
 	}
 	padded := c.panels * isa.PanelWidth
@@ -194,6 +200,27 @@ func TestTilesAgainstGo(t *testing.T) {
 	}, isatest.VNNI)
 }
 
+// Widen gives the values of the bytes, at every length.
+func TestWiden(t *testing.T) {
+	isatest.EachISA(t, func(t *testing.T) {
+		for n := range 70 {
+			src, dst := make([]uint8, n), bytes.Repeat([]byte{guard}, 2*n+2)
+			for i := range src {
+				src[i] = uint8(255 - 3*i)
+			}
+			Widen(dst[:2*n], src)
+			for i, v := range src {
+				if dst[2*i] != v || dst[2*i+1] != 0 {
+					t.Fatalf("%d bytes: number %d is %#x %#x, want %#x", n, i, dst[2*i+1], dst[2*i], v)
+				}
+			}
+			if dst[2*n] != guard {
+				t.Fatalf("%d bytes: wrote behind the end", n)
+			}
+		}
+	})
+}
+
 // Where the micro-kernel can apply the epilogue itself it does, and only there.
 func TestFinishesInRegisters(t *testing.T) {
 	isatest.EachISA(t, func(t *testing.T) {
@@ -226,7 +253,7 @@ func TestFinishesInRegisters(t *testing.T) {
 func BenchmarkTile(b *testing.B) {
 	for _, mode := range []Mode{ModeFloats, ModeBytes, ModeAdd} {
 		for _, k := range []int{16, 144} {
-			b.Run(fmt.Sprintf("mode%d/k%d", mode, 4*k), func(b *testing.B) {
+			b.Run(fmt.Sprintf("mode%d/k%d", mode, 4/Size()*k), func(b *testing.B) {
 				panels := 2
 				for MaxRows(panels) == 0 {
 					panels--
@@ -236,7 +263,7 @@ func BenchmarkTile(b *testing.B) {
 				for b.Loop() {
 					o.g.Tile(c.m)
 				}
-				b.ReportMetric(float64(2*c.m*c.columns*4*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
+				b.ReportMetric(float64(2*c.m*c.columns*4/Size()*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
 			})
 		}
 	}
