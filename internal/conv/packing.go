@@ -30,9 +30,9 @@ type Weights struct {
 //
 //	panel 0: [taps][inputs][16]   panel 1: [taps][inputs][16]   …
 //
-// one after another, group by group. The layout is the same on every
-// instruction set and does not depend on the images, so plans for several sizes
-// and numbers of images can share packed weights.
+// one after another, group by group. The layout does not depend on the images, so
+// plans for several sizes and numbers of images can share packed weights. It is the
+// same on every instruction set but for quantized weights, see [gemm8.Wide].
 type Packing struct {
 	Len   int        // floats of the packed weights
 	Tasks int        // independent pieces of Pack
