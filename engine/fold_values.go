@@ -18,10 +18,7 @@ func foldValues(g *graph.Graph, vars *Vars, opt Options) edit {
 	e := newEdit()
 	fixed := map[*graph.Value]bool{}    // depends on constants alone
 	computed := map[*graph.Value]bool{} // and on an operator that computes
-	updated := map[*graph.Value]bool{}
-	for _, u := range g.Updates {
-		updated[u.Variable] = true
-	}
+	updated := updatedBy(g)
 	for _, n := range g.Nodes {
 		switch n.Op.(type) {
 		case graph.Const:

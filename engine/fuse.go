@@ -100,10 +100,7 @@ type constants func(*graph.Value) (*tensor.Tensor, bool)
 
 // knownConstants returns the constants of g over vars.
 func knownConstants(g *graph.Graph, vars *Vars) constants {
-	updated := map[*graph.Value]bool{}
-	for _, u := range g.Updates {
-		updated[u.Variable] = true
-	}
+	updated := updatedBy(g)
 	return func(v *graph.Value) (*tensor.Tensor, bool) {
 		switch op := v.Node.Op.(type) {
 		case graph.Const:
@@ -117,6 +114,15 @@ func knownConstants(g *graph.Graph, vars *Vars) constants {
 		}
 		return nil, false
 	}
+}
+
+// updatedBy returns the variables that a run of g changes.
+func updatedBy(g *graph.Graph) map[*graph.Value]bool {
+	updated := map[*graph.Value]bool{}
+	for _, u := range g.Updates {
+		updated[u.Variable] = true
+	}
+	return updated
 }
 
 // foldBatchNorm multiplies a batch norm with fixed statistics into the

@@ -18,18 +18,7 @@ func stem(t *testing.T, n, kernel int, computed bool, layout tensor.Layout) (*gr
 	g, vars := &graph.Graph{}, NewVars()
 	noise := rand.New(rand.NewPCG(1, 2))
 	variable := func(name string, shape ...int) *graph.Value {
-		x := tensor.New(shape...)
-		for i := range x.Float32s() {
-			x.Float32s()[i] = float32(noise.NormFloat64()) / 8
-		}
-		if err := vars.Set(name, x); err != nil {
-			t.Fatal(err)
-		}
-		v, err := g.Variable(name, graph.F32(shape...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
+		return filled(t, g, vars, name, func(int) float32 { return float32(noise.NormFloat64()) / 8 }, shape...)
 	}
 	x, err := g.InputAs("x", graph.F32(n, 3, 96, 96), layout)
 	if err != nil {

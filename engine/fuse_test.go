@@ -9,24 +9,30 @@ import (
 	"github.com/resnet-go/resnet/tensor"
 )
 
+// filled returns a variable of g whose elements in vars are at(0), at(1), and so on.
+func filled(t *testing.T, g *graph.Graph, vars *Vars, name string, at func(i int) float32, shape ...int) *graph.Value {
+	t.Helper()
+	x := tensor.New(shape...)
+	for i := range x.Float32s() {
+		x.Float32s()[i] = at(i)
+	}
+	if err := vars.Set(name, x); err != nil {
+		t.Fatal(err)
+	}
+	v, err := g.Variable(name, graph.F32(shape...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
 // block builds relu(bn2(conv2(relu(bn1(conv1(x))))) + x), a basic block.
 func block(t *testing.T, train bool) (*graph.Graph, *Vars, *graph.Value, []*graph.Value) {
 	t.Helper()
 	g, vars := &graph.Graph{}, NewVars()
 	var params []*graph.Value
 	variable := func(name string, fill float32, shape ...int) *graph.Value {
-		v, err := g.Variable(name, graph.F32(shape...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		x := tensor.New(shape...)
-		for i := range x.Float32s() {
-			x.Float32s()[i] = fill + float32(i%7)*0.01
-		}
-		if err := vars.Set(name, x); err != nil {
-			t.Fatal(err)
-		}
-		return v
+		return filled(t, g, vars, name, func(i int) float32 { return fill + float32(i%7)*0.01 }, shape...)
 	}
 	x, err := g.Input("x", graph.F32(2, 8, 6, 6))
 	if err != nil {
@@ -72,7 +78,7 @@ func names(g *graph.Graph) string {
 
 func TestInferenceBlockBecomesTwoConvolutions(t *testing.T) {
 	g, vars, _, _ := block(t, false)
-	g, err := optimize(g, vars, Options{Fast: false}, true)
+	g, err := optimize(g, vars, Options{}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +98,7 @@ func TestTrainingBlockIsFused(t *testing.T) {
 	for _, d := range grads {
 		g.Output("d", d)
 	}
-	g, err = optimize(g, vars, Options{Fast: false}, true)
+	g, err = optimize(g, vars, Options{}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +121,7 @@ func TestFoldingKeepsAConvolutionThatIsReadTwice(t *testing.T) {
 			break
 		}
 	}
-	g, err := optimize(g, vars, Options{Fast: false}, true)
+	g, err := optimize(g, vars, Options{}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,18 +145,7 @@ func TestConstantsAreComputedOnce(t *testing.T) {
 	} {
 		g, vars := &graph.Graph{}, NewVars()
 		variable := func(name string, shape ...int) *graph.Value {
-			x := tensor.New(shape...)
-			for i := range x.Float32s() {
-				x.Float32s()[i] = float32(i%13)*0.25 - 1
-			}
-			if err := vars.Set(name, x); err != nil {
-				t.Fatal(err)
-			}
-			v, err := g.Variable(name, graph.F32(shape...))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return v
+			return filled(t, g, vars, name, func(i int) float32 { return float32(i%13)*0.25 - 1 }, shape...)
 		}
 		x, err := g.Input("x", graph.F32(4, 3))
 		if err != nil {
