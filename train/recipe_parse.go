@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -167,7 +168,7 @@ func parseTree(file string, text []byte) (*yaml.Node, error) {
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return nil, decodeError(file, err)
+		return nil, syntaxError(file, text, err)
 	}
 	if len(doc.Content) == 0 {
 		return nil, &RecipeError{File: file, Problem: "is empty"}
@@ -394,6 +395,19 @@ func RecipeKeys() []string {
 }
 
 var yamlLine = regexp.MustCompile(`line (\d+): `)
+
+// syntaxError is the error for text that is not YAML, which the YAML package tells in the
+// words of its scanner.
+func syntaxError(file string, text []byte, err error) *RecipeError {
+	for i, line := range bytes.Split(text, []byte("\n")) {
+		if indent := len(line) - len(bytes.TrimLeft(line, " \t")); bytes.ContainsRune(line[:indent], '\t') {
+			return &RecipeError{File: file, Line: i + 1, Problem: "begins with a tab: indent the lines of a group by spaces"}
+		}
+	}
+	e := decodeError(file, err)
+	e.Problem = fmt.Sprintf("is not YAML here, or just before: want KEY: VALUE lines, those of a group indented alike, by spaces (%s)", e.Problem)
+	return e
+}
 
 // decodeError turns the YAML package's messages into the form of RecipeError.
 func decodeError(file string, err error) *RecipeError {

@@ -32,7 +32,8 @@ func (a *app) dataSplitCommand() *cobra.Command {
 train/, val/ and test/, and one folder per class in each. Every class is divided
 in the same shares. Copies of a picture stay in one part, so that none is trained
 on and evaluated. A part that the data have already is kept. Pictures that are not
-sorted into classes are divided into parts without classes.
+sorted into classes are divided into parts without classes. Files are copied as
+they are: data check finds those that cannot be decoded.
 
 The same seed divides the same pictures alike, and most pictures stay in their part
 when others are added.`,
@@ -107,7 +108,8 @@ when others are added.`,
 			if len(s.Classes()) == 0 {
 				task = " --task " + sslTask
 			}
-			a.printf("\nnext:\n  resnet train%s --data %s\n", task, term.Quote("folder:"+out))
+			made := term.Quote("folder:" + out)
+			a.printf("\nnext:\n  resnet data check %s\n  resnet train%s --data %s\n", made, task, made)
 			return nil
 		},
 	}
