@@ -163,10 +163,15 @@ func (r Ref) Open(opt Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	open := r.openLocal
 	if r.Remote != (hub.Name{}) {
-		return r.openFetched(opt)
+		open = r.openFetched
 	}
-	return r.openLocal(opt)
+	res, err := open(opt)
+	if err == nil && opt.Output != "" && !slices.Contains(res.Outputs, opt.Output) {
+		return nil, fmt.Errorf("%s is a network with one answer, so none is chosen by the name %q: leave out the output's name", r.name(), opt.Output)
+	}
+	return res, err
 }
 
 // openLocal is Open of what is on disk.

@@ -56,6 +56,9 @@ func TestEveryFormat(t *testing.T) {
 				t.Errorf("predict with %s says\n%s, want\n%s", model, got, answer)
 			}
 		}
+		if code, _, stderr := cli(t, "predict", "-m", file, "--output-name", "other", photo); code == exitDone || !strings.Contains(stderr, `"other"`) {
+			t.Errorf("predict with %s and the name of an output that it has not: code %d\n%s", file, code, stderr)
+		}
 		if got := done(t, "embed", "-m", file, photo); got != features {
 			t.Errorf("embed with %s differs", file)
 		}
