@@ -172,8 +172,8 @@ func (f *quantFuser) match(n *graph.Node) {
 		last = add
 	}
 	if u := f.single(last.Out[0]); u != nil {
-		if fn, ok := u.Op.(graph.Unary); ok && fn.Fn == graph.Relu {
-			o.relu, last = true, u
+		if fn, ok := u.Op.(graph.Unary); ok && (fn.Fn == graph.Relu || f.clipsAsBytes(u)) {
+			o.relu, last = fn.Fn == graph.Relu || fn.A == 0, u
 		}
 	}
 	if u := f.single(last.Out[0]); u != nil && keptAsBytes(u, f.use) {
@@ -186,6 +186,20 @@ func (f *quantFuser) match(n *graph.Node) {
 		}
 	}
 	f.put[last] = replacement{op: o, in: in, out: last.Out}
+}
+
+// clipsAsBytes reports whether n is a Clip that leaves nothing to do but the ReLU of its
+// lower bound 0: the bytes that its result is rounded to end at its bounds, or before.
+func (f *quantFuser) clipsAsBytes(n *graph.Node) bool {
+	fn, ok := n.Op.(graph.Unary)
+	u := f.single(n.Out[0])
+	if !ok || fn.Fn != graph.Clip || u == nil || !keptAsBytes(u, f.use) {
+		return false
+	}
+	q := u.Op.(graph.QuantizeLinear)
+	lo, hi := q.Bounds()
+	end := func(x float32) float32 { return vec.QuantizeTo(x, q.Scale[0], q.Zero[0], lo, hi) }
+	return (fn.A == 0 || end(fn.A) == float32(lo)) && end(fn.B) == float32(hi)
 }
 
 // matchPool replaces a max pool by one of bytes if its input and its result have

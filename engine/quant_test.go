@@ -71,3 +71,41 @@ func TestQuantizedWeightsAreShared(t *testing.T) {
 		}
 	}
 }
+
+// A depthwise convolution and the ReLU6 behind it are one step of bytes, where the integers
+// end at the bounds.
+func TestQuantizedClip(t *testing.T) {
+	for _, c := range []struct {
+		lo, hi, scale float32
+		zero          int32
+		signed        bool
+		steps         int
+	}{
+		{0, 6, 6 / 255.0, 0, false, 5}, {0, 6, 6 / 127.0, 0, true, 5}, {-6, 6, 12 / 255.0, 127, false, 5},
+		{0, 6, 8 / 255.0, 0, false, 7}, {1, 6, 6 / 255.0, 0, false, 7},
+	} {
+		g := &graph.Graph{}
+		x, err := g.Input("x", graph.F32(1, 32, 9, 9))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := func(v *graph.Value, scale float32, zero int32, signed bool) *graph.Value {
+			s, z := []float32{scale}, []int32{zero}
+			return g.Must1(graph.DequantizeLinear{Scale: s, Zero: z}, g.Must1(graph.QuantizeLinear{Scale: s, Zero: z, Signed: signed}, v))
+		}
+		conv := graph.Conv2d{StrideH: 1, StrideW: 1, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, DilationH: 1, DilationW: 1, Groups: 32}
+		w := g.Must1(graph.DequantizeLinear{Scale: []float32{0.01}, Zero: []int32{0}}, g.Const(tensor.New(32, 1, 3, 3)))
+		y := g.Must1(graph.Unary{Fn: graph.Clip, A: c.lo, B: c.hi}, g.Must1(conv, q(x, 0.05, 128, false), w))
+		g.Output("y", q(y, c.scale, c.zero, c.signed))
+		p, err := Compile(g, NewVars(), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(p.steps, func(s *step) bool { return s.algorithm == "int8 depthwise" }) {
+			t.Errorf("%+v: no step is a depthwise convolution of integers", c)
+		}
+		if len(p.steps) != c.steps {
+			t.Errorf("%+v: %d steps, want %d", c, len(p.steps), c.steps)
+		}
+	}
+}

@@ -73,7 +73,7 @@ var algorithms = [...][]algorithm{
 	},
 	InputGrad:    {directInputGrad, inFloat32(winogradInputGrad(wino.F4)), inFloat32(winogradInputGrad(wino.F2))},
 	WeightGrad:   {directWeightGrad, inFloat32(winogradWeightGrad)},
-	QuantForward: {int8Forward},
+	QuantForward: {int8DepthwiseForward, int8Forward},
 }
 
 // inFloat32 is an algorithm that multiplies float32 numbers, as a candidate also for

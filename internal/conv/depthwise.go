@@ -16,8 +16,8 @@ const depthwiseMACs = 256 << 10
 // are of neighboring channels; those of the direct algorithm, which are of the output
 // channels of a group, would have one element in use.
 func depthwiseForward(c Conv, w Want) (k candidate, err error) {
-	if c.Groups != c.C || c.K != c.C || c.C == 1 {
-		return k, errors.New("convolution: it is not depthwise")
+	if !c.depthwise() {
+		return k, errNotDepthwise
 	}
 	if c.Precision != gemm.FP32 || w.Stats {
 		return k, errors.New("convolution: depthwise convolutions are of float32, and without statistics")
@@ -36,6 +36,11 @@ func depthwiseForward(c Conv, w Want) (k candidate, err error) {
 		return p
 	}}, nil
 }
+
+// depthwise reports whether each channel has one filter, and there are several.
+func (c *Conv) depthwise() bool { return c.Groups == c.C && c.K == c.C && c.C > 1 }
+
+var errNotDepthwise = errors.New("convolution: it is not depthwise")
 
 type depthwise struct {
 	kernel         vec.Depthwise

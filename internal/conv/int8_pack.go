@@ -51,18 +51,16 @@ func (q *int8Conv) packPanel(task int, dst []uint8, w Weights) {
 	}
 }
 
-// int8Channels are the constants of each output channel, padded to whole panels,
-// group by group.
+// int8Channels are the constants of each output channel.
 type int8Channels struct {
 	corr  []int32   // what the sums begin with
 	scale []float32 // what the sums are multiplied by
 	large bool      // a scale is 1 or more: a scaled sum may not fit in an int32
 }
 
-// channels returns the constants for quantized values: corr makes up for bytes
-// that are not multiplied relative to the zero point of x.
-func (q *int8Conv) channels(l *Quant) int8Channels {
-	k := q.conv.K
+// channels returns the constants of k output channels: corr makes up for bytes that are
+// not multiplied relative to the zero point of x.
+func (l *Quant) channels(k int) int8Channels {
 	isa.CheckLen(len(l.Bias), k, "biases")
 	isa.CheckLen(len(l.WSum), k, "sums of weights")
 	isa.CheckLen(len(l.WScale), k, "scales of weights")
@@ -73,14 +71,24 @@ func (q *int8Conv) channels(l *Quant) int8Channels {
 	case !l.Real:
 		rounded = l.Y.Scale
 	}
-	padded := q.conv.Groups * q.panels * isa.PanelWidth
-	ch := int8Channels{corr: make([]int32, padded), scale: make([]float32, padded)}
+	ch := int8Channels{corr: make([]int32, k), scale: make([]float32, k)}
 	for i := range k {
-		at := i/q.k*q.panels*isa.PanelWidth + i%q.k
-		ch.corr[at] = l.Bias[i] - int32(l.X.Zero)*l.WSum[i]
+		ch.corr[i] = l.Bias[i] - int32(l.X.Zero)*l.WSum[i]
 		// Rounded as onnxruntime's QLinearConv does, to give its results.
-		ch.scale[at] = float32(l.X.Scale*l.WScale[i]) / rounded
-		ch.large = ch.large || !(ch.scale[at] < 1)
+		ch.scale[i] = float32(l.X.Scale*l.WScale[i]) / rounded
+		ch.large = ch.large || !(ch.scale[i] < 1)
 	}
+	return ch
+}
+
+// inPanels pads the constants of each group to whole panels.
+func (q *int8Conv) inPanels(ch int8Channels) int8Channels {
+	padded := q.panels * isa.PanelWidth
+	corr, scale := make([]int32, q.conv.Groups*padded), make([]float32, q.conv.Groups*padded)
+	for g := range q.conv.Groups {
+		copy(corr[g*padded:], ch.corr[g*q.k:][:q.k])
+		copy(scale[g*padded:], ch.scale[g*q.k:][:q.k])
+	}
+	ch.corr, ch.scale = corr, scale
 	return ch
 }

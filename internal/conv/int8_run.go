@@ -18,7 +18,7 @@ func FloatsOf(n int) int { return isa.CeilDiv(n, 4) }
 // plan returns the steps for the quantized values l describes: a copy of the
 // input where many tasks read the same of it, and the products.
 func (q *int8Conv) plan(l *Quant) *Plan {
-	ch := q.channels(l)
+	ch := q.inPanels(l.channels(q.conv.K))
 	p := &Plan{Algorithm: int8Name, Packed: q.packing()}
 	input, zero := ArgX, l.X.Zero
 	if q.copied == copyBefore {
@@ -53,13 +53,18 @@ func (q *int8Conv) check(a *Args, packed int, realY bool) {
 	} else {
 		isa.CheckFloats("x", a.X, FloatsOf(q.conv.XLen()))
 	}
+	q.conv.checkBytes(a, packed, realY)
+}
+
+// checkBytes is check of all but the input.
+func (c *Conv) checkBytes(a *Args, packed int, realY bool) {
 	isa.CheckFloats("packed weights", a.Packed, packed)
-	size := FloatsOf(q.conv.YLen())
+	size := FloatsOf(c.YLen())
 	if a.Residual != nil {
 		isa.CheckFloats("residual", a.Residual, size)
 	}
 	if realY {
-		size = q.conv.YLen()
+		size = c.YLen()
 	}
 	isa.CheckFloats("y", a.Y, size)
 }

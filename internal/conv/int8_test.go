@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/simd/isatest"
 	"github.com/resnet-go/resnet/internal/simd/vec"
@@ -89,6 +90,14 @@ func TestInt8ConvAgainstNaive(t *testing.T) {
 			c.Groups = 2
 			c.C, c.K = 2*c.C, 2*c.K
 		}
+		if c.Check() == nil {
+			shapes = append(shapes, c)
+		}
+	}
+	for range 40 {
+		ch := 2 + r.IntN(70)
+		c := Conv{N: 1 + r.IntN(3), H: 1 + r.IntN(14), W: 1 + r.IntN(20), C: ch, K: ch, Groups: ch, R: 1 + r.IntN(5), S: 1 + r.IntN(9),
+			StrideH: 1 + r.IntN(3), StrideW: 1 + r.IntN(4), PadTop: r.IntN(4), PadLeft: r.IntN(6), PadBottom: r.IntN(4), PadRight: r.IntN(6), DilH: 1 + r.IntN(2), DilW: 1 + r.IntN(3)}
 		if c.Check() == nil {
 			shapes = append(shapes, c)
 		}
@@ -355,6 +364,31 @@ func BenchmarkInt8Conv(b *testing.B) {
 			}
 			b.ReportMetric(float64(c.FLOPs())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
 		})
+	}
+}
+
+// BenchmarkInt8Depthwise compares the algorithm with that of any groups, and with
+// float32's.
+func BenchmarkInt8Depthwise(b *testing.B) {
+	for _, c := range []Conv{conv(1, 112, 112, 32, 32, 3, 1, 1), conv(1, 56, 56, 144, 144, 3, 2, 1), conv(1, 14, 14, 384, 384, 3, 1, 1), conv(1, 28, 28, 120, 120, 5, 1, 2), conv(1, 7, 7, 960, 960, 3, 1, 1)} {
+		c.Groups = c.C
+		for _, a := range []algorithm{int8DepthwiseForward, int8Forward, depthwiseForward} {
+			l := &Quant{X: vec.Quant{Scale: 1}, Y: vec.Quant{Scale: 1}, WScale: make([]float32, c.K), WSum: make([]int32, c.K), Bias: make([]int32, c.K)}
+			plan := planned(b, a, c, Want{Quant: l})
+			b.Run(c.Geometry()+"/"+plan.Algorithm, func(b *testing.B) {
+				p := parallel.NewPool(1)
+				defer p.Close()
+				args := Args{X: make([]float32, c.XLen()), Packed: make([]float32, plan.Packed.Len), Y: make([]float32, c.YLen()), Act: isa.ActReLU}
+				if plan.Algorithm != Depthwise {
+					args.X, args.Y = args.X[:FloatsOf(c.XLen())], args.Y[:FloatsOf(c.YLen())]
+				}
+				run := prepared(p, plan, args)
+				for b.Loop() {
+					run()
+				}
+				b.ReportMetric(float64(c.FLOPs())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
+			})
+		}
 	}
 }
 

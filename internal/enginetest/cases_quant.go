@@ -57,6 +57,8 @@ func (t *table) quantised() {
 	conv("3x3_stride", false, false, func(c *graph.Conv2d) { c.StrideH, c.StrideW = 2, 2 }, 2, 16, 9, 8)
 	conv("1x1", false, false, func(c *graph.Conv2d) { *c = square(1, 0) }, 2, 20, 5, 5)
 	conv("1x1_stride", true, false, func(c *graph.Conv2d) { *c = square(2, 0) }, 2, 7, 5, 6)
+	conv("depthwise", true, false, func(c *graph.Conv2d) { c.Groups = 18 }, 2, 18, 6, 7)
+	conv("depthwise_stride", false, true, func(c *graph.Conv2d) { c.Groups, c.StrideH, c.StrideW = 18, 2, 2 }, 1, 18, 9, 8)
 	t.add("quantised/real_bias", func(b *builder) {
 		b.tol(1e-3) // the bias is rounded to a unit of the sums
 		q := graph.QuantizeLinear{Scale: []float32{0.02}, Zero: []int32{9}}
@@ -83,6 +85,19 @@ func (t *table) quantised() {
 			sum := b.op(graph.Unary{Fn: graph.Relu}, b.op(graph.Binary{Fn: graph.Add}, res, y))
 			b.out("y", round(b, sum, 0.21, zero))
 		})
+		// ReLU6 whose upper bound, and without negative integers whose lower one too, is
+		// where the integers end; and bounds within them.
+		for i, bounds := range [][2]float32{{0, 6}, {-1, 2}} {
+			t.add(fmt.Sprintf("quantised/clip_%d_%v", i, signed), func(b *builder) {
+				b.tol(0.05)
+				x := round(b, b.in("x", 2, 19, 7, 6), 0.021, 3)
+				c := square(1, 1)
+				c.Groups = 19
+				y := b.op(c, x, b.op(scales(19, false), b.g.Const(b.integers(90, 19, 1, 3, 3))))
+				clip := graph.Unary{Fn: graph.Clip, A: bounds[0], B: bounds[1]}
+				b.out("y", round(b, b.op(clip, y), 6/255.0, zero))
+			})
+		}
 		t.add(fmt.Sprintf("quantised/max_pool_%v", signed), func(b *builder) {
 			x := round(b, b.in("x", 2, 70, 9, 7), 0.021, 3)
 			pool := graph.MaxPool2d{Window: graph.Window{KernelH: 3, KernelW: 3, StrideH: 2, StrideW: 2, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1}}

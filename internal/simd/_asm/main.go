@@ -110,7 +110,7 @@ func (o output) avx() {
 			{"vec", "elementwise", func(e *avx) { elementwise(e) }},
 			{"vec", "optim", func(e *avx) { optim(e); e.sumSquares() }},
 			{"vec", "exp", func(e *avx) { expFunctions(e) }},
-			{"vec", "pool", (*avx).pool}, {"vec", "depthwise", (*avx).depthwise}, {"vec", "move", (*avx).move}, {"vec", "dropout", (*avx).dropout},
+			{"vec", "pool", (*avx).pool}, {"vec", "depthwise", (*avx).depthwise}, {"vec", "depthwise_words", (*avx).depthwiseWords}, {"vec", "move", (*avx).move}, {"vec", "dropout", (*avx).dropout},
 			{"wino", "wino", (*avx).winograd}, {"wino", "wino_weights", (*avx).winogradWeights},
 			{"wino", "wino_grad", (*avx).winogradGrad}, {"wino", "wino_stride2", (*avx).winogradStride2},
 		} {

@@ -207,3 +207,50 @@ func (g *Args) store(m int) {
 		storePanel(&e)
 	}
 }
+
+// StoreFlat applies the epilogue to the sums of pixels of c channels that follow each
+// other, as do their results and residuals: Out and Res are those of the first. scale has
+// the factors of the channels as [Cyclic] repeats them.
+func (e Epilogue) StoreFlat(sums []int32, scale []float32, c int) {
+	isa.CheckLen(len(scale), c+isa.PanelWidth-1, "factors")
+	size := 1
+	if e.Mode == ModeFloats {
+		size = 4
+	}
+	// Panels so far apart have the same channels.
+	period := c
+	for period%isa.PanelWidth != 0 {
+		period *= 2
+	}
+	e.tStride, e.ResStride, e.OutStride = 4*period, period, size*period
+	out, res := e.Out, e.Res
+	for col := 0; col < min(period, len(sums)); col += isa.PanelWidth {
+		e.Scale = &scale[col%c]
+		for at := col; at < len(sums); at += e.rows * period {
+			e.rows, e.cols = (len(sums)-at)/period, isa.PanelWidth
+			if (len(sums)-at)%period >= isa.PanelWidth {
+				e.rows++
+			}
+			if e.rows == 0 {
+				e.rows, e.cols = 1, len(sums)-at
+			}
+			e.bits = 1<<e.cols - 1
+			e.t = &sums[at]
+			e.Out = unsafe.Add(out, size*at)
+			if res != nil {
+				e.Res = (*uint8)(unsafe.Add(unsafe.Pointer(res), at))
+			}
+			storePanel(&e)
+		}
+	}
+}
+
+// Cyclic returns the factors of channels, and the first of them again, so that a panel of
+// factors follows each.
+func Cyclic(scale []float32) []float32 {
+	out := make([]float32, len(scale)+isa.PanelWidth-1)
+	for i := range out {
+		out[i] = scale[i%len(scale)]
+	}
+	return out
+}

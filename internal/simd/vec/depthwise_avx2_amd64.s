@@ -7,13 +7,13 @@
 // func depthwiseAVX2(y *float32, x *float32, w *float32, bias *float32, f *int, lo float32, hi float32)
 // Requires: AVX, FMA3
 TEXT ·depthwiseAVX2(SB), NOSPLIT, $0-48
+	VBROADCASTSS lo+40(FP), Y0
+	VBROADCASTSS hi+44(FP), Y1
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         w+16(FP), DX
 	MOVQ         bias+24(FP), BX
 	MOVQ         f+32(FP), SI
-	VBROADCASTSS lo+40(FP), Y0
-	VBROADCASTSS hi+44(FP), Y1
 	MOVQ         40(SI), DI
 	LEAQ         (DI)(DI*2), R8
 

@@ -63,6 +63,12 @@ func columnSums4Asm(s *float32, x *float32, rows int, pitch int)
 func depthwiseAsm(y, x, w, bias *float32, f *int, lo, hi float32)
 
 //go:noescape
+func depthwiseBytesAsm(y *int32, x *uint32, w *uint32, bias *int32, f *int)
+
+//go:noescape
+func depthwisePairsAsm(y *int32, x *uint32, w *uint32, bias *int32, f *int)
+
+//go:noescape
 func dequantizeBytesAsm(dst *float32, x *uint8, n int, scale, zero float32)
 
 //go:noescape
@@ -118,6 +124,12 @@ func hardSigmoidAsm(y *float32, x *float32, n int, a float32, b float32)
 
 //go:noescape
 func hardSwishAsm(y *float32, x *float32, n int)
+
+//go:noescape
+func joinBytesAsm(dst *uint32, x *uint8, c int, pixels int, step int, tapStep int)
+
+//go:noescape
+func joinPairsAsm(dst *uint32, x *uint8, c int, pixels int, step int, tapStep int)
 
 //go:noescape
 func laneDotAsm(a *float32, b *float32, n int, sum *float32)

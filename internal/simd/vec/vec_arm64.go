@@ -53,6 +53,10 @@ func columnSums4Asm(s *float32, x *float32, rows int, pitch int) { panic(noAssem
 //go:noescape
 func depthwiseAsm(y, x, w, bias *float32, f *int, lo, hi float32)
 
+func depthwiseBytesAsm(y *int32, x *uint32, w *uint32, bias *int32, f *int) { panic(noAssembly) }
+
+func depthwisePairsAsm(y *int32, x *uint32, w *uint32, bias *int32, f *int) { panic(noAssembly) }
+
 func dequantizeBytesAsm(dst *float32, x *uint8, n int, scale, zero float32) { panic(noAssembly) }
 
 //go:noescape
@@ -108,6 +112,10 @@ func hardSigmoidAsm(y *float32, x *float32, n int, a float32, b float32)
 
 //go:noescape
 func hardSwishAsm(y *float32, x *float32, n int)
+
+func joinBytesAsm(dst *uint32, x *uint8, c int, pixels int, step int, tapStep int) { panic(noAssembly) }
+
+func joinPairsAsm(dst *uint32, x *uint8, c int, pixels int, step int, tapStep int) { panic(noAssembly) }
 
 //go:noescape
 func laneDotAsm(a *float32, b *float32, n int, sum *float32)

@@ -108,6 +108,16 @@ TEXT ·depthwiseAsm(SB), NOSPLIT, $0-48
 	JMP  ·depthwiseAVX2(SB)
 	JMP  ·depthwiseAVX512(SB)
 
+TEXT ·depthwiseBytesAsm(SB), NOSPLIT, $0-40
+	JMP  ·depthwiseBytesAVX512(SB)
+
+TEXT ·depthwisePairsAsm(SB), NOSPLIT, $0-40
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·depthwisePairsAVX2(SB)
+	JMP  ·depthwisePairsAVX512(SB)
+
 TEXT ·dequantizeBytesAsm(SB), NOSPLIT, $0-32
 	MOVQ ·useAVX512(SB), AX
 	CMPB (AX), $0
@@ -240,6 +250,16 @@ TEXT ·hardSwishAsm(SB), NOSPLIT, $0-24
 	JNE  2(PC)
 	JMP  ·hardSwishAVX2(SB)
 	JMP  ·hardSwishAVX512(SB)
+
+TEXT ·joinBytesAsm(SB), NOSPLIT, $0-48
+	JMP  ·joinBytesAVX512(SB)
+
+TEXT ·joinPairsAsm(SB), NOSPLIT, $0-48
+	MOVQ ·useAVX512(SB), AX
+	CMPB (AX), $0
+	JNE  2(PC)
+	JMP  ·joinPairsAVX2(SB)
+	JMP  ·joinPairsAVX512(SB)
 
 TEXT ·laneDotAsm(SB), NOSPLIT, $0-32
 	MOVQ ·useAVX512(SB), AX

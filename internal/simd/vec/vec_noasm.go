@@ -41,6 +41,10 @@ func columnSums4Asm(s *float32, x *float32, rows int, pitch int) { panic(noAssem
 
 func depthwiseAsm(y, x, w, bias *float32, f *int, lo, hi float32) { panic(noAssembly) }
 
+func depthwiseBytesAsm(y *int32, x *uint32, w *uint32, bias *int32, f *int) { panic(noAssembly) }
+
+func depthwisePairsAsm(y *int32, x *uint32, w *uint32, bias *int32, f *int) { panic(noAssembly) }
+
 func dequantizeBytesAsm(dst *float32, x *uint8, n int, scale, zero float32) { panic(noAssembly) }
 
 func dropoutAsm(y, x *float32, n int, limit uint32, scale float32, ctr, keys *uint32) {
@@ -100,6 +104,10 @@ func gradReduceRecomputedAsm(dy *float32, x *float32, s *float32, t *float32, me
 func hardSigmoidAsm(y *float32, x *float32, n int, a float32, b float32) { panic(noAssembly) }
 
 func hardSwishAsm(y *float32, x *float32, n int) { panic(noAssembly) }
+
+func joinBytesAsm(dst *uint32, x *uint8, c int, pixels int, step int, tapStep int) { panic(noAssembly) }
+
+func joinPairsAsm(dst *uint32, x *uint8, c int, pixels int, step int, tapStep int) { panic(noAssembly) }
 
 func laneDotAsm(a *float32, b *float32, n int, sum *float32) { panic(noAssembly) }
 

@@ -364,6 +364,26 @@ func maxPoolGradAVX512(dx *float32, dy *float32, arg *uint16, tap int, pixels in
 //go:noescape
 func depthwiseAVX512(y *float32, x *float32, w *float32, bias *float32, f *int, lo float32, hi float32)
 
+// depthwiseBytesAVX512 is vec.filters.sumWords.
+//
+//go:noescape
+func depthwiseBytesAVX512(y *int32, x *uint32, w *uint32, bias *int32, f *int)
+
+// joinBytesAVX512 is vec.joinTaps: step and tapStep are the bytes between pixels and between taps.
+//
+//go:noescape
+func joinBytesAVX512(dst *uint32, x *uint8, c int, pixels int, step int, tapStep int)
+
+// depthwisePairsAVX512 is vec.filters.sumWords.
+//
+//go:noescape
+func depthwisePairsAVX512(y *int32, x *uint32, w *uint32, bias *int32, f *int)
+
+// joinPairsAVX512 is vec.joinTaps: step and tapStep are the bytes between pixels and between taps.
+//
+//go:noescape
+func joinPairsAVX512(dst *uint32, x *uint8, c int, pixels int, step int, tapStep int)
+
 // normalizeU8AVX512 computes dst = src*scale + shift.
 //
 //go:noescape
@@ -733,6 +753,16 @@ func maxPoolGradAVX2(dx *float32, dy *float32, arg *uint16, tap int, pixels int,
 //
 //go:noescape
 func depthwiseAVX2(y *float32, x *float32, w *float32, bias *float32, f *int, lo float32, hi float32)
+
+// depthwisePairsAVX2 is vec.filters.sumWords.
+//
+//go:noescape
+func depthwisePairsAVX2(y *int32, x *uint32, w *uint32, bias *int32, f *int)
+
+// joinPairsAVX2 is vec.joinTaps: step and tapStep are the bytes between pixels and between taps.
+//
+//go:noescape
+func joinPairsAVX2(dst *uint32, x *uint8, c int, pixels int, step int, tapStep int)
 
 // normalizeU8AVX2 computes dst = src*scale + shift.
 //
