@@ -27,7 +27,8 @@ import (
 // or, with a stride, where also rows between are left out, one for each tap.
 type int8Conv struct {
 	conv     Conv
-	c, k     int // channels of a group: in, out
+	merge    int // groups that are one group of conv, whose weights are zero between them
+	c, k     int // channels of a group of conv: in, out
 	panels   int // of a group
 	panelLen int // bytes of a panel
 	words    int // of a batch element, see gemm8.Args
@@ -84,7 +85,9 @@ func int8Forward(c Conv, w Want) (candidate, error) {
 
 // newInt8 chooses how the input is read, and cuts the work into tiles and tasks.
 func newInt8(c Conv) *int8Conv {
-	q := &int8Conv{conv: c, c: c.C / c.Groups, k: c.K / c.Groups, planes: 1, size: gemm8.Size()}
+	q := &int8Conv{merge: c.evenlyMerged(), planes: 1, size: gemm8.Size()}
+	c.Groups /= q.merge
+	q.conv, q.c, q.k = c, c.C/c.Groups, c.K/c.Groups
 	q.panels = isa.CeilDiv(q.k, isa.PanelWidth)
 	q.layOut()
 	q.nz, q.maxM = choosePanels(q.panels, gemm8.MaxRows, q.tilesCost)

@@ -2,6 +2,13 @@ package conv
 
 import "github.com/resnet-go/resnet/internal/simd/isa"
 
+// given returns the convolution before groups were merged.
+func (q *int8Conv) given() Conv {
+	c := q.conv
+	c.Groups *= q.merge
+	return c
+}
+
 // packing returns the layout of package gemm8's panels,
 //
 //	[group][panel][batch element][word][16 columns][4], or [2] of 16 bits each
@@ -10,9 +17,9 @@ import "github.com/resnet-go/resnet/internal/simd/isa"
 // how images of a size are read: a filter's taps follow each other, whether a
 // batch element is one of them or a row.
 func (q *int8Conv) packing() *Packing {
-	tasks := q.conv.Groups * q.panels
+	tasks, given := q.conv.Groups*q.panels, q.given()
 	return &Packing{
-		Len: tasks * q.panelLen / 4, Tasks: tasks, Key: q.conv.key(int8Name), OIHW: true, weights: q.conv.WLen(),
+		Len: tasks * q.panelLen / 4, Tasks: tasks, Key: given.key(int8Name), OIHW: true, weights: given.WLen(),
 		pack: func(task int, dst []float32, w Weights) {
 			q.packPanel(task, bytesOf(dst[task*q.panelLen/4:], q.panelLen), w)
 		},
@@ -22,9 +29,10 @@ func (q *int8Conv) packing() *Packing {
 // packPanel packs one panel of weights, which are integers in -128..127.
 func (q *int8Conv) packPanel(task int, dst []uint8, w Weights) {
 	taps := q.conv.R * q.conv.S
-	channelStride, tapStride, outStride := q.conv.K, q.c*q.conv.K, 1
+	cg, kg := q.c/q.merge, q.k/q.merge
+	channelStride, tapStride, outStride := q.conv.K, cg*q.conv.K, 1
 	if w.Order == OIHW {
-		channelStride, tapStride, outStride = taps, 1, taps*q.c
+		channelStride, tapStride, outStride = taps, 1, taps*cg
 	}
 	clear(dst)
 	_, k0, cols := q.conv.panel(task)
@@ -33,11 +41,12 @@ func (q *int8Conv) packPanel(task int, dst []uint8, w Weights) {
 	perWord := 4 / q.size
 	for col := range cols {
 		from := w.Data[(k0+col)*outStride:]
+		first := (k0 + col) / kg % q.merge * cg // input channel of its own group
 		for b := range elements {
 			to := dst[(b*q.words*isa.PanelWidth+col)*4:]
-			i := 0
 			for t := range perElement {
-				for c := range q.c {
+				i := t*q.c + first
+				for c := range cg {
 					v := int8(from[(b*perElement+t)*tapStride+c*channelStride])
 					at := i/perWord*4*isa.PanelWidth + i%perWord*q.size
 					to[at] = uint8(v)

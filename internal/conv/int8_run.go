@@ -19,7 +19,7 @@ func FloatsOf(n int) int { return isa.CeilDiv(n, 4) }
 // input where many tasks read the same of it, and the products.
 func (q *int8Conv) plan(l *Quant) *Plan {
 	ch := q.inPanels(l.channels(q.conv.K))
-	p := &Plan{Algorithm: int8Name, Packed: q.packing()}
+	p, given := &Plan{Algorithm: int8Name, Packed: q.packing()}, q.given()
 	input, zero := ArgX, l.X.Zero
 	if q.copied == copyBefore {
 		p.Floats[ArgInputs] = FloatsOf(q.copyLen())
@@ -35,7 +35,7 @@ func (q *int8Conv) plan(l *Quant) *Plan {
 	}
 	packed := p.Packed.Len
 	p.Steps = append(p.Steps, Step{
-		Tasks: q.tasks(), Scratch: FloatsOf(q.scratchBytes()), FLOPs: q.conv.FLOPs(),
+		Tasks: q.tasks(), Scratch: FloatsOf(q.scratchBytes()), FLOPs: given.FLOPs(),
 		Reads: []Arg{input, ArgPacked, ArgResidual}, Writes: []Arg{ArgY},
 		Run: func(worker *Worker, task int, a Args) {
 			q.check(&a, packed, l.Real)

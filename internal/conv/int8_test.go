@@ -90,6 +90,10 @@ func TestInt8ConvAgainstNaive(t *testing.T) {
 			c.Groups = 2
 			c.C, c.K = 2*c.C, 2*c.K
 		}
+		if r.IntN(4) == 0 { // which are merged
+			c.Groups = 2 + r.IntN(14)
+			c.C, c.K = c.Groups*(1+r.IntN(9)), c.Groups*(1+r.IntN(10))
+		}
 		if c.Check() == nil {
 			shapes = append(shapes, c)
 		}
@@ -345,12 +349,13 @@ func BenchmarkInt8Conv(b *testing.B) {
 		name          string
 		hw, c, k, r   int
 		stride, batch int
+		groups        int
 	}{
-		{"3x3x64at56", 56, 64, 64, 3, 1, 1}, {"3x3x512at7", 7, 512, 512, 3, 1, 1}, {"1x1x256to64at56", 56, 256, 64, 1, 1, 1},
-		{"1x1x64to256at56", 56, 64, 256, 1, 1, 1}, {"1x1x2048to512at7", 7, 2048, 512, 1, 1, 1}, {"7x7stem", 224, 3, 64, 7, 2, 1},
+		{"3x3x64at56", 56, 64, 64, 3, 1, 1, 1}, {"3x3x512at7", 7, 512, 512, 3, 1, 1, 1}, {"1x1x256to64at56", 56, 256, 64, 1, 1, 1, 1},
+		{"1x1x64to256at56", 56, 64, 256, 1, 1, 1, 1}, {"1x1x2048to512at7", 7, 2048, 512, 1, 1, 1, 1}, {"7x7stem", 224, 3, 64, 7, 2, 1, 1}, {"3x3x128at56groups32", 56, 128, 128, 3, 1, 1, 32},
 	} {
 		b.Run(s.name, func(b *testing.B) {
-			c := Conv{N: s.batch, H: s.hw, W: s.hw, C: s.c, K: s.k, R: s.r, S: s.r, StrideH: s.stride, StrideW: s.stride, DilH: 1, DilW: 1, Groups: 1}
+			c := Conv{N: s.batch, H: s.hw, W: s.hw, C: s.c, K: s.k, R: s.r, S: s.r, StrideH: s.stride, StrideW: s.stride, DilH: 1, DilW: 1, Groups: s.groups}
 			c.PadTop = s.r / 2
 			c.PadLeft, c.PadBottom, c.PadRight = c.PadTop, c.PadTop, c.PadTop
 			p, a := quantPlan(b, c, nil, &Quant{

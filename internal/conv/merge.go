@@ -21,6 +21,14 @@ func (c *Conv) merged() (m, rest int) {
 	return m, c.Groups % m
 }
 
+// evenlyMerged returns how many groups become one where none may be left.
+func (c *Conv) evenlyMerged() int {
+	m := min(isa.PanelWidth/max(c.K/c.Groups, 1), c.Groups)
+	for ; m > 1 && c.Groups%m != 0; m-- {
+	}
+	return max(m, 1)
+}
+
 // forwardParts are the convolutions of merged groups and of those that are left.
 func forwardParts(c Conv) *directParts {
 	m, rest := c.merged()
