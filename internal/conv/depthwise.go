@@ -3,7 +3,6 @@ package conv
 import (
 	"errors"
 
-	"github.com/resnet-go/resnet/internal/simd/gemm"
 	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/simd/vec"
 )
@@ -19,8 +18,8 @@ func depthwiseForward(c Conv, w Want) (k candidate, err error) {
 	if !c.depthwise() {
 		return k, errNotDepthwise
 	}
-	if c.Precision != gemm.FP32 || w.Stats {
-		return k, errors.New("convolution: depthwise convolutions are of float32, and without statistics")
+	if w.Stats {
+		return k, errors.New("convolution: depthwise convolutions are without statistics")
 	}
 	return candidate{name: Depthwise, only: true, plan: func() *Plan {
 		d := newDepthwise(c)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/internal/simd/gemm"
 	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/simd/isatest"
 )
@@ -67,6 +68,9 @@ func TestDepthwiseIsChosen(t *testing.T) {
 		"exact":      {func(_ *Conv, w *Want) { w.Fast = false }, Depthwise},
 		"training":   {func(_ *Conv, w *Want) { w.ConstantWeights = false }, Depthwise},
 		"statistics": {func(_ *Conv, w *Want) { w.Stats = true }, Direct},
+		"bf16":       {func(c *Conv, _ *Want) { c.Precision = gemm.BF16Emulated }, Depthwise},
+		"bf16 pairs": {func(c *Conv, _ *Want) { c.Precision, c.Groups = gemm.BF16Emulated, 72 }, Direct},
+		"bf16 whole": {func(c *Conv, _ *Want) { c.Precision, c.Groups, c.StrideH = gemm.BF16Emulated, 1, 3 }, "direct bf16"},
 		"groups":     {func(c *Conv, _ *Want) { c.Groups = 72 }, Direct},
 		"multiplier": {func(c *Conv, _ *Want) { c.K = 288 }, Direct},
 	} {

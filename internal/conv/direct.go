@@ -77,6 +77,12 @@ const (
 
 // directForward is the algorithm [Direct] of a forward convolution.
 func directForward(c Conv, w Want) (candidate, error) {
+	if f := c; !w.Stats { // few channels have more from merged groups than from bfloat16 products
+		f.Precision = gemm.FP32
+		if m, _ := f.merged(); m > 1 {
+			c = f
+		}
+	}
 	return candidate{name: Direct, cycles: c.directCycles(), plan: func() *Plan {
 		q, packing := forwardParts(c), c.mergedPacking()
 		if w.Stats && len(q.parts) > 1 {
