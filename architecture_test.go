@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -183,27 +184,60 @@ func packageImports(t *testing.T) map[string]map[string]string {
 	return imports
 }
 
+// TestFilesAreReadWithALimit: what is named by a user or another program may be a pipe, a
+// device or larger than memory, so files are opened by packages limitread and steadyfile,
+// which look first, but for those below.
+func TestFilesAreReadWithALimit(t *testing.T) {
+	allowed := []string{
+		"internal/limitread/limitread.go", "internal/steadyfile/steadyfile.go", // which look
+		"data/source.go", "train/exchange.go", // after a look at the same path
+		"modelfile/open.go", "modelfile/hub.go", "internal/atomicfile/sync_unix.go", // folders
+		"internal/cli/score.go",                                                                     // a list may be a pipe
+		"internal/budget/machine_linux.go", "internal/cpu/model.go", "internal/cli/bench/worker.go", // files of the kernel
+		"internal/cli/bench/handover.go", "internal/golden/golden.go", "embedded/gen/main.go", "peers/serve/load/main.go", // files of our own
+	}
+	reads := regexp.MustCompile(`\bos\.(ReadFile|Open)\(|\btls\.LoadX509KeyPair\(`)
+	eachSource(t, func(file string, text []byte) {
+		if what := reads.Find(text); what != nil && !slices.Contains(allowed, file) {
+			t.Errorf("%s has %s…): read it by package limitread", file, what)
+		}
+	})
+}
+
+// eachSource calls f for each Go file but tests, generators, and modules inside this one.
+func eachSource(t *testing.T, f func(file string, text []byte)) {
+	t.Helper()
+	for dir := range packageImports(t) {
+		files, err := filepath.Glob(filepath.Join(filepath.FromSlash(dir), "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f(filepath.ToSlash(file), text)
+		}
+	}
+}
+
 // TestDrawingsHaveTheMark: pictures are written by package ownpng alone, so that those
 // below a user's data are left out, but for the generated scenes, which are data.
 func TestDrawingsHaveTheMark(t *testing.T) {
 	writes := regexp.MustCompile(`\b(png|jpeg|gif)\.Encode|Encoder\{|\bvgimg\.\w+Canvas\{`)
-	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
-			return err
-		}
-		switch filepath.ToSlash(filepath.Dir(file)) {
+	eachSource(t, func(file string, text []byte) {
+		switch path.Dir(file) {
 		case "internal/ownpng", "internal/scenes":
-			return nil
+			return
 		}
-		b, err := os.ReadFile(file)
-		if what := writes.Find(b); what != nil && filepath.Base(file) != "thumbs.go" { // inside a page
+		if what := writes.Find(text); what != nil && path.Base(file) != "thumbs.go" { // inside a page
 			t.Errorf("%s: %s writes a picture without the mark", file, what)
 		}
-		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // Every package that others can import shows how it is used.

@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/resnet-go/resnet/internal/limitread"
 )
 
 // ErrOffline is wrapped by the errors for files that are not on this machine and
@@ -89,7 +91,7 @@ func FromEnv() *Client {
 		Offline:    isTrue(os.Getenv("HF_HUB_OFFLINE")) || isTrue(os.Getenv("TRANSFORMERS_OFFLINE")),
 	}
 	if c.Token == "" {
-		if b, err := os.ReadFile(cmp.Or(os.Getenv("HF_TOKEN_PATH"), filepath.Join(hf, "token"))); err == nil {
+		if b, err := limitread.File(cmp.Or(os.Getenv("HF_TOKEN_PATH"), filepath.Join(hf, "token")), maxAnswer); err == nil {
 			c.Token = strings.TrimSpace(string(b))
 		}
 	}

@@ -88,7 +88,7 @@ func (c *Client) Repository(ctx context.Context, n Name) (*Repository, error) {
 func (r *repo) resolve(ctx context.Context) (commit string, files []string, err error) {
 	known := r.revision
 	if !commitHex.MatchString(known) {
-		b, _ := os.ReadFile(filepath.Join(r.folder, "refs", filepath.FromSlash(r.revision))) // none: not cached
+		b, _ := limitread.File(filepath.Join(r.folder, "refs", filepath.FromSlash(r.revision)), maxAnswer) // none: not cached
 		known = strings.TrimSpace(string(b))
 	}
 	dir := filepath.Join(r.folder, "snapshots", known)

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/lab/probe"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/train"
@@ -90,7 +90,7 @@ func (s *Study) usable(v *Variant) []*Run {
 func kept[T any](r *Run, name string, compute func() (T, error)) (T, error) {
 	path := filepath.Join(r.Dir, name+".json")
 	var v T
-	b, err := os.ReadFile(path)
+	b, err := limitread.File(path, maxRecord)
 	if err == nil {
 		if err := json.Unmarshal(b, &v); err != nil {
 			return v, fmt.Errorf("%s: %w; remove the file to measure again", path, err)

@@ -20,6 +20,7 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/graph"
 	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/models"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/train"
@@ -132,7 +133,7 @@ func (s *Study) settle() error {
 		return fmt.Errorf("folder of the study: %w", err)
 	}
 	path := filepath.Join(s.Dir, studyFile)
-	b, err := os.ReadFile(path)
+	b, err := limitread.File(path, maxRecord)
 	if err == nil {
 		var old plan
 		if err := json.Unmarshal(b, &old); err != nil {
@@ -256,12 +257,15 @@ func (s *Study) steps(v *Variant) int {
 	return max(1, s.counts[0]/max(1, r.BatchSize))
 }
 
+// maxRecord is the limit of the files that a study writes for itself.
+const maxRecord = 64 << 20
+
 // divergedFile records why a run ended early.
 const divergedFile = "diverged.txt"
 
 // look reads the progress of the run.
 func (r *Run) look() error {
-	if b, err := os.ReadFile(filepath.Join(r.Dir, divergedFile)); err == nil {
+	if b, err := limitread.File(filepath.Join(r.Dir, divergedFile), maxRecord); err == nil {
 		r.Diverged, r.Finished = strings.TrimSpace(string(b)), true
 	}
 	st, err := train.ReadStatus(r.Dir)

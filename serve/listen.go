@@ -12,6 +12,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/resnet-go/resnet/internal/limitread"
 )
 
 // ListenOptions are how [Server.ListenAndServe] takes connections.
@@ -223,16 +225,24 @@ func (c *certificates) load() error {
 		return errors.New("serve: TLS needs a certificate and its key: name both files")
 	}
 	stamp := c.stamps()
-	pair, err := tls.LoadX509KeyPair(c.certificate, c.key)
+	cert, err := readPEM(c.certificate)
 	if err != nil {
-		return fmt.Errorf("serve: TLS: %w", err)
+		return err
+	}
+	key, err := readPEM(c.key)
+	if err != nil {
+		return err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return fmt.Errorf("serve: TLS: the certificate %s with the key %s: %w", c.certificate, c.key, err)
 	}
 	// Server.ServeTLS adds the protocols to its own configuration only.
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
 	if c.clientCA != "" {
-		pem, err := os.ReadFile(c.clientCA)
+		pem, err := readPEM(c.clientCA)
 		if err != nil {
-			return fmt.Errorf("serve: TLS: %w", err)
+			return err
 		}
 		config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
 		if !config.ClientCAs.AppendCertsFromPEM(pem) {
@@ -241,4 +251,16 @@ func (c *certificates) load() error {
 	}
 	c.config, c.stamp, c.checked = config, stamp, time.Now()
 	return nil
+}
+
+// maxPEM is the limit of a file of certificates or of a key; a bundle of all authorities
+// has a quarter of it.
+const maxPEM = 1 << 20
+
+func readPEM(path string) ([]byte, error) {
+	b, err := limitread.File(path, maxPEM)
+	if err != nil {
+		return nil, fmt.Errorf("serve: TLS: %w", err)
+	}
+	return b, nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/chart"
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/weights"
 )
 
@@ -51,6 +51,9 @@ var csvHeadObjects = []string{"epoch", "step", "lr", "train_loss",
 var csvHeadRetina = []string{"epoch", "step", "lr", "train_loss", "train_classification", "train_bbox_regression",
 	"val_box_ap", "val_box_ap50", "val_box_ap75", "images_per_second", "seconds", "data_wait"}
 
+// maxResults is the limit of results.csv, whose rows take some hundred bytes.
+const maxResults = 64 << 20
+
 // csvTimes is the number of columns at the end that hold times.
 const csvTimes = 3
 
@@ -69,9 +72,8 @@ func openResults(dir string, st *state, meta weights.Meta, head []string) (*resu
 		return nil, err
 	}
 	old := map[string][]string{}
-	if f, err := os.Open(filepath.Join(dir, ResultsFile)); err == nil && len(st.History) > 0 {
-		rows, _ := csv.NewReader(f).ReadAll() // damaged rows are written again
-		f.Close()
+	if b, err := limitread.File(filepath.Join(dir, ResultsFile), maxResults); err == nil && len(st.History) > 0 {
+		rows, _ := csv.NewReader(bytes.NewReader(b)).ReadAll() // damaged rows are written again
 		for _, row := range rows {
 			if len(row) == len(r.head) {
 				old[row[0]] = row

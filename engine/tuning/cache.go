@@ -22,6 +22,7 @@ import (
 	"github.com/resnet-go/resnet/internal/atomicfile"
 	"github.com/resnet-go/resnet/internal/conv"
 	"github.com/resnet-go/resnet/internal/cpu"
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/simd/isa"
 )
 
@@ -167,17 +168,9 @@ func (c *Cache) write(w io.Writer) error {
 
 // read returns the times of a file; none and no error if there is no file.
 func read(path string) (map[key]map[string]float64, error) {
-	f, err := os.Open(path)
+	b, err := limitread.File(path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("tuning: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(b) > maxFile {
-		err = fmt.Errorf("it has more than %d bytes", maxFile)
 	}
 	var times map[key]map[string]float64
 	if err == nil {
