@@ -68,7 +68,8 @@
 //
 // with zeros where a row of the filter, or a dilated tap, ends within a word. The
 // epilogue (int8_epilogue.go) scales the sums of each channel, adds a residual and
-// rounds to bytes; int8_add.go finds how to add as onnxruntime does.
+// rounds to bytes; int8_add.go finds how to add as onnxruntime does. With one filter for
+// each channel a word holds neighboring taps of a row instead (int8_depthwise.go).
 //
 // # Threads
 //
