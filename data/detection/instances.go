@@ -6,6 +6,7 @@ import (
 	"image"
 	"image/png"
 
+	"github.com/resnet-go/resnet/data/imaging"
 	"github.com/resnet-go/resnet/masks"
 )
 
@@ -54,6 +55,9 @@ func (d *Dataset) readInstances(p *Picture, w, h int) (*instanceMasks, error) {
 	}
 	if cfg.Width != w || cfg.Height != h {
 		return nil, fmt.Errorf("%s has %d x %d pixels and the picture %d x %d", p.maskFile, cfg.Width, cfg.Height, w, h)
+	}
+	if imaging.Orientation(b) != 1 {
+		return nil, fmt.Errorf("%s has an orientation in its metadata: write it upright, without one", p.maskFile)
 	}
 	img, err := png.Decode(bytes.NewReader(b))
 	if err != nil {

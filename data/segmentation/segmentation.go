@@ -97,7 +97,8 @@ func (s *set) decodeOptions() imaging.DecodeOptions {
 	return imaging.DecodeOptions{MaxPixels: s.opt.MaxPixels, IgnoreOrientation: s.opt.IgnoreOrientation}
 }
 
-// DecodeMask writes the classes of the pixels.
+// DecodeMask writes the classes of the pixels, turned by the mask's own orientation as a
+// picture is by its.
 func (s *set) DecodeMask(i int, dst *imaging.Image) error {
 	name := s.samples[i].mask
 	b, err := s.files.Read(name, nil)
@@ -106,6 +107,9 @@ func (s *set) DecodeMask(i int, dst *imaging.Image) error {
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
+	}
+	if !s.opt.IgnoreOrientation {
+		imaging.Orient(dst, imaging.Orientation(b))
 	}
 	return nil
 }

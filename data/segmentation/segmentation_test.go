@@ -3,7 +3,9 @@ package segmentation
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -230,6 +232,41 @@ func TestValues(t *testing.T) {
 			t.Errorf("%s: classes %q, want %q", name, got, c.classes)
 		}
 	}
+}
+
+// TestMasksAreTurned: a mask with an orientation is turned by it, as its picture is.
+func TestMasksAreTurned(t *testing.T) {
+	for orientation, want := range map[byte][]uint8{
+		1: {0, 1, 2, 3, 4, 5}, 2: {2, 1, 0, 5, 4, 3}, 3: {5, 4, 3, 2, 1, 0}, 4: {3, 4, 5, 0, 1, 2},
+		5: {0, 3, 1, 4, 2, 5}, 6: {3, 0, 4, 1, 5, 2}, 7: {5, 2, 4, 1, 3, 0}, 8: {2, 5, 1, 4, 0, 3},
+	} {
+		both := oriented(gray(t, 3, 0, 1, 2, 3, 4, 5), orientation)
+		files := map[string][]byte{"images/a.png": both, "masks/a.png": both}
+		for _, stored := range []bool{false, true} {
+			s, err := open(t, "masks", files, data.Options{ValFraction: -1, IgnoreOrientation: stored})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var p, m imaging.Image
+			if stored {
+				want = []uint8{0, 1, 2, 3, 4, 5}
+			}
+			if err := data.DecodeMasked(data.Masks(s.Train), 0, &p, &m); err != nil || !slices.Equal(m.Pix, want) {
+				t.Errorf("orientation %d, as stored %v: %v, %v; want %v", orientation, stored, m.Pix, err, want)
+			}
+		}
+	}
+}
+
+// oriented adds an orientation to a PNG file.
+func oriented(file []byte, orientation byte) []byte {
+	const header = 8 + 25 // the signature and IHDR
+	exif := []byte("eXIfII*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00")
+	exif = append(exif, orientation, 0, 0, 0, 0, 0, 0, 0)
+	out := binary.BigEndian.AppendUint32(slices.Clone(file[:header]), uint32(len(exif)-4))
+	out = append(out, exif...)
+	out = binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(exif))
+	return append(out, file[header:]...)
 }
 
 // TestErrors: an error names the file and what to do.
