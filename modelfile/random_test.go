@@ -20,7 +20,7 @@ import (
 // testdata/gen/random_networks.py makes them.
 func TestDrawnNetworks(t *testing.T) {
 	python := peer.Python(t, "torch", "torchvision", "safetensors")
-	count, seed := peer.Draws(t, 200, 3000)
+	count, seed := peer.Draws(t, 200, 1000)
 	worst, right := 0.0, 0
 	defer func() { t.Logf("%d networks are as in PyTorch, up to %.1e of the logits' range", right, worst) }()
 	const part = 50 // a folder's, which are removed before the next

@@ -111,12 +111,22 @@ var serviceVariable = regexp.MustCompile(`^(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT
 func setFlag(flags *pflag.FlagSet, f *pflag.Flag, values []string) error {
 	if list, ok := f.Value.(pflag.SliceValue); ok {
 		f.Changed = true
+		for _, v := range values {
+			if err := checkValue(f, v); err != nil {
+				return fmt.Errorf("the value %w", err)
+			}
+		}
 		return list.Replace(values)
 	}
 	if len(values) != 1 {
 		return fmt.Errorf("there are %d values, must be one", len(values))
 	}
 	err := f.Value.Set(values[0])
+	if err == nil {
+		if err := checkValue(f, values[0]); err != nil {
+			return fmt.Errorf("the value %w", err)
+		}
+	}
 	var number *strconv.NumError
 	switch {
 	case errors.As(err, &number):

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -188,6 +190,12 @@ Ctrl-C).`,
 			if a.threads < 0 {
 				return usagef("--threads %d is below 0 (0 means one per CPU)", a.threads)
 			}
+			if slices.Contains(args, "") {
+				return usagef("an argument is empty, perhaps by an unset variable of the shell: give a value, or leave it out")
+			}
+			if err := checkValues(cmd.Flags()); err != nil {
+				return err
+			}
 			if err := a.countOnce(cmd); err != nil {
 				return err
 			}
@@ -363,6 +371,50 @@ func without(flags *pflag.FlagSet, in string, names ...string) error {
 	for _, name := range names {
 		if flags.Changed(name) {
 			return usagef("--%s has no effect %s: leave it out", name, in)
+		}
+	}
+	return nil
+}
+
+// maxThreads bounds what runs at once by the largest machines, maxNumber other whole
+// numbers, so that products of two cannot overflow.
+const (
+	maxThreads = 4096
+	maxNumber  = math.MaxInt32
+)
+
+// checkValues refuses the values of given flags that no flag takes: empty texts, which may
+// be an unset variable of the shell, of keys and certificates for example, and numbers
+// beyond what any machine can do.
+func checkValues(flags *pflag.FlagSet) (failed error) {
+	flags.Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		for _, v := range values {
+			if err := checkValue(f, v); err != nil && failed == nil {
+				failed = usagef("--%s %w", f.Name, err)
+			}
+		}
+	})
+	return failed
+}
+
+func checkValue(f *pflag.Flag, value string) error {
+	switch kind := f.Value.Type(); kind {
+	case "string", "stringArray", "stringSlice":
+		if value == "" {
+			return errors.New("is empty, perhaps by an unset variable of the shell: give a value, or leave the flag out")
+		}
+	case "int", "intSlice":
+		most := maxNumber
+		switch f.Name {
+		case "threads", "workers", "decoders", "jobs", "seeds", "grid":
+			most = maxThreads
+		}
+		if n, err := strconv.Atoi(value); err != nil || n > most {
+			return fmt.Errorf("%s is above %d, the most that is taken", value, most)
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Python returns the path of the Python, and skips a test for which it lacks modules.
@@ -44,13 +45,18 @@ func lacking(t testing.TB, python string, modules []string) string {
 }
 
 // Draws returns how many cases a test draws at random, and the seed of the first:
-// RESNET_DRAWS, or nightly with RESNET_NIGHTLY=1, or usual; and RESNET_SEED, or 1.
+// RESNET_DRAWS, or nightly with RESNET_NIGHTLY=1, or usual; and RESNET_SEED, or 1, or in a
+// nightly run one of the day, so that each night has cases of its own.
 func Draws(t testing.TB, usual, nightly int) (count, seed int) {
 	t.Helper()
+	first := 1
 	if os.Getenv("RESNET_NIGHTLY") == "1" {
 		usual = nightly
+		first += int(time.Now().Unix()/86400) * nightly
 	}
-	return number(t, "RESNET_DRAWS", usual), number(t, "RESNET_SEED", 1)
+	count, seed = number(t, "RESNET_DRAWS", usual), number(t, "RESNET_SEED", first)
+	t.Logf("%d cases from seed %d on", count, seed)
+	return count, seed
 }
 
 func number(t testing.TB, name string, otherwise int) int {

@@ -50,7 +50,7 @@ func TestDrawnModels(t *testing.T) {
 		t.Setenv("KERAS_BACKEND", "numpy") // which need not compile each model
 	}
 	dir := t.TempDir()
-	count, seed := peer.Draws(t, 100, 2000)
+	count, seed := peer.Draws(t, 100, 500)
 	script(t, "kinds.py", dir, fmt.Sprint(seed), fmt.Sprint(count))
 	n := 0
 	for _, ending := range []string{"*.keras", "*.h5"} {

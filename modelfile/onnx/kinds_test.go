@@ -43,7 +43,7 @@ func TestKinds(t *testing.T) {
 // onnxruntime.
 func TestDrawnClassifiers(t *testing.T) {
 	python, dir := peer.Python(t, "onnx", "onnxruntime"), t.TempDir()
-	count, seed := peer.Draws(t, 200, 3000)
+	count, seed := peer.Draws(t, 200, 1000)
 	if out, err := exec.CommandContext(t.Context(), python, "testdata/gen/kinds.py", dir, fmt.Sprint(seed), fmt.Sprint(count)).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -17,7 +17,7 @@ import (
 // onnxruntime.
 func TestDrawnGraphs(t *testing.T) {
 	python := peer.Python(t, "onnx", "onnxruntime")
-	count, seed := peer.Draws(t, 3000, 100_000)
+	count, seed := peer.Draws(t, 3000, 20_000)
 	const part = 500
 	made, right := 0, 0
 	refused := map[string]int{}

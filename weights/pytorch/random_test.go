@@ -16,7 +16,7 @@ import (
 // testdata/gen/random_dicts.py.
 func TestDrawnDicts(t *testing.T) {
 	python := peer.Python(t, "torch")
-	count, seed := peer.Draws(t, 300, 10_000)
+	count, seed := peer.Draws(t, 300, 2000)
 	dir := t.TempDir()
 	if out, err := exec.Command(python, "testdata/gen/random_dicts.py", dir, fmt.Sprint(seed), fmt.Sprint(count)).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
