@@ -73,6 +73,8 @@ func (s *Server) infer(ctx context.Context, name, version string, req *oip.Reque
 	defer in.drop()
 	if micros, given, err := req.Params.Int("timeout"); err != nil {
 		return nil, badRequest(err)
+	} else if given && micros < 0 {
+		return nil, errorf(http.StatusBadRequest, "the parameter timeout is %d: it must be microseconds, or 0 for none", micros)
 	} else if given && micros > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(min(micros, math.MaxInt64/1000))*time.Microsecond)

@@ -372,6 +372,7 @@ func TestErrorsOfInference(t *testing.T) {
 		`{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":["x"]}],"outputs":[{"name":"y"}]}`:                                 `no output "y"`,
 		`{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":["x"]},{"name":"input","datatype":"FP32","shape":[0],"data":[]}]}`: "2 inputs",
 		`{"parameters":{"timeout":"x"},"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":["x"]}]}`:                             "timeout",
+		`{"parameters":{"timeout":-1},"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":["x"]}]}`:                              "timeout is -1",
 		`{"inputs":[{"name":"image","datatype":"BYTES","shape":[33],"data":[` + strings.Repeat(`"x",`, 32) + `"x"]}]}`:                       "33 inputs, more than max_batch_size",
 		`{"inputs":[{"name":"input","datatype":"FP32","shape":[9,3,32,32],"data":[` + strings.Repeat("0,", 9*3*32*32-1) + `0]}]}`:            "9 inputs, more than max_batch_size of the model clothes, which is 8",
 		`{"inputs":[{"name":"input","datatype":"FLOAT","shape":[1],"data":[1]}]}`:                                                            `"FLOAT" is none of the protocol's; did you mean FP32?`,
