@@ -84,7 +84,14 @@ func decodeFile(file []byte, maxPixels int) (image.Image, error) {
 		if c.Width < 1 || c.Height < 1 || c.Width > maxPixels/c.Height {
 			return nil, fmt.Errorf("the mask has %d x %d pixels, must be 1 to %d", c.Width, c.Height, maxPixels)
 		}
-		return f.decode(bytes.NewReader(file))
+		m, err := f.decode(bytes.NewReader(file))
+		if err != nil {
+			return nil, err
+		}
+		if b := m.Bounds(); b.Dx() != c.Width || b.Dy() != c.Height { // a GIF's frame may be a part of it
+			return nil, fmt.Errorf("the mask's first frame has %d x %d of its %d x %d pixels: write it as PNG", b.Dx(), b.Dy(), c.Width, c.Height)
+		}
+		return m, nil
 	}
 	if bytes.HasPrefix(file, []byte{0xff, 0xd8}) {
 		return nil, errors.New("the mask is a JPEG file, which blends classes at their borders: write masks as PNG")
