@@ -219,7 +219,6 @@ func TestEvalUsage(t *testing.T) {
 		{"is a classifier", []string{"eval", "--data", "coco:" + scenes}},
 		{"is a classifier", []string{"eval", "--data", "masks:" + scenes}},
 		{"is a detector", []string{"eval", "-m", detectorModel(t), "--data", "folder:photos"}},
-		{"is a segmentation network", []string{"eval", "-m", pixelModel(t), "--data", ""}},
 		{"is a segmentation network, which is measured", []string{"eval", "-m", pixelModel(t)}},
 		{"is a detector, which is measured", []string{"eval", "-m", detectorModel(t)}},
 		{"--data is missing, and what", []string{"eval", "-m", filepath.Join("..", "..", "embedded", "resnet20.safetensors")}},

@@ -73,7 +73,7 @@ func TestExplainObjects(t *testing.T) {
 		"is for classifiers": {"--method", "occlusion"},
 		"no layer":           {"--layer", "layer9"},
 		"nothing of class background, which stands for no object": {"--class", "background"},
-		"is a model for classifi":                                 {"--box", "1", "-m", ""},
+		"is a model for classifi":                                 {"--box", "1", "-m", fashionModel(t, nil)},
 	} {
 		args = append([]string{"explain", "-m", model, picture, "-o", sheet}, args...)
 		if code, _, errs := cli(t, args...); code == exitDone || !strings.Contains(errs, want) {

@@ -190,7 +190,7 @@ Ctrl-C).`,
 			if a.threads < 0 {
 				return usagef("--threads %d is below 0 (0 means one per CPU)", a.threads)
 			}
-			if slices.Contains(args, "") {
+			if slices.Contains(args, "") && cmd.Name() != cobra.ShellCompRequestCmd {
 				return usagef("an argument is empty, perhaps by an unset variable of the shell: give a value, or leave it out")
 			}
 			if err := checkValues(cmd.Flags()); err != nil {

@@ -108,7 +108,7 @@ func TestSegment(t *testing.T) {
 		"a segmentation network": {"segment", one},
 		"is for classifiers":     {"eval", "-m", model, "--data", "masks:" + sceneFolder(t, 2), "--tta"},
 		"is a model for":         {"predict", "-m", model, one},
-		"measured on pictures":   {"eval", "-m", model, "--data", ""},
+		"measured on pictures":   {"eval", "-m", model},
 		"is missing":             {"segment", "-m", model},
 		`did you mean "masks"`:   {"data", "check", "mask:x"},
 		"leave it out with -o ":  {"segment", "-m", model, "-o", out, "--mask", mask, one},
