@@ -228,7 +228,8 @@ func (s *stages) fit(p Preprocess, src *picture) (view, error) {
 		return view{}, err
 	}
 	r := imaging.CenterCropRect(w, h, p.Width, p.Height)
-	if r.X < 0 || r.Y < 0 || w == w0 && h == h0 {
+	padded := r.X < 0 || r.Y < 0 || r.W > w || r.H > h // of one missing pixel X and Y are 0
+	if padded || w == w0 && h == h0 {
 		if err := src.decode(); err != nil {
 			return view{}, err
 		}

@@ -199,6 +199,9 @@ func TestInputsOfFilesEqualThoseOfPictures(t *testing.T) {
 		"gray":    {Channels: 1, Width: 40, Height: 48, Resize: 50},
 		"squash":  {Channels: 3, Width: 33, Height: 44, Squash: true},
 		"larger":  {Channels: 3, Width: 90, Height: 90, Resize: 60},
+		"1 less":  {Channels: 3, Width: 64, Height: 64, Resize: 63},
+		"3 less":  {Channels: 3, Width: 64, Height: 64, Resize: 61},
+		"less":    {Channels: 3, Width: 81, Height: 64, Squash: false, Resize: 64},
 		"as is":   {Channels: 3, Width: 120, Height: 100},
 		"enlarge": {Channels: 3, Width: 200, Height: 200, Resize: 210},
 	} {

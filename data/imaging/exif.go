@@ -85,7 +85,8 @@ func jpegMetadata(data []byte) (exif, xmp []byte) {
 }
 
 func pngMetadata(data []byte) (exif, xmp []byte) {
-	for name, b := range pngChunks(data) {
+	for name, c := range pngChunks(data) {
+		b := c.data
 		switch name {
 		case "eXIf":
 			exif = bytes.TrimPrefix(b, exifHeader)

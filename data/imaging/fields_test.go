@@ -241,13 +241,59 @@ func TestVariantsOfFields(t *testing.T) {
 	}
 }
 
+// pngPart returns a chunk of a file, with a checksum that is off by wrong.
+func pngPart(name string, b []byte, wrong uint32) []byte {
+	out := append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), name...)
+	out = append(out, b...)
+	return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(out[4:])^wrong)
+}
+
+// Where the checksum of pixels is wrong, that of the compressed rows decides; that of a
+// palette is the only one, and that of another chunk does not matter.
+func TestPNGOfWrongChecksums(t *testing.T) {
+	var coded bytes.Buffer
+	z := zlib.NewWriter(&coded)
+	z.Write([]byte{0, 1, 2, 3, 0, 2, 1, 0}) // two rows of three pixels, with their filters
+	z.Close()
+	rows := coded.Bytes()
+	changed := func(i int) []byte {
+		b := slices.Clone(rows)
+		b[len(b)+i]++
+		return b
+	}
+	header := []byte{0, 0, 0, 3, 0, 0, 0, 2, 8, 3, 0, 0, 0}
+	palette := []byte{0, 0, 0, 10, 10, 10, 20, 20, 20, 30, 30, 30}
+	for name, c := range map[string]struct {
+		rows                []byte
+		pixels, colors, end uint32 // what the checksums are off by
+		text                uint32
+		right               bool
+	}{
+		"right":                  {rows: rows, right: true},
+		"text":                   {rows: rows, text: 1, right: true},
+		"end":                    {rows: rows, end: 1, right: true},
+		"chunk of pixels":        {rows: rows, pixels: 1, right: true},
+		"rows":                   {rows: changed(-1), right: true},
+		"both":                   {rows: changed(-1), pixels: 1},
+		"without the rows' end":  {rows: rows[:len(rows)-4], pixels: 1},
+		"palette":                {rows: rows, colors: 1},
+		"surplus after the rows": {rows: append(slices.Clone(rows), 1, 2, 3), pixels: 1, right: true},
+	} {
+		file := slices.Concat([]byte("\x89PNG\r\n\x1a\n"), pngPart("IHDR", header, 0), pngPart("tEXt", []byte("a\x00b"), c.text), pngPart("PLTE", palette, c.colors),
+			pngPart("IDAT", c.rows, c.pixels), pngPart("IEND", nil, c.end))
+		m, err := Decode(file, DecodeOptions{})
+		if (err == nil) != c.right {
+			t.Errorf("%s: error %v", name, err)
+		}
+		if err == nil && !bytes.Equal(m.Pix, []byte{10, 10, 10, 20, 20, 20, 30, 30, 30, 20, 20, 20, 10, 10, 10, 0, 0, 0}) {
+			t.Errorf("%s: pixels %v", name, m.Pix)
+		}
+	}
+}
+
 // A second header with another size would pass by the limit of pixels.
 func TestPNGOfTwoHeaders(t *testing.T) {
-	chunk := func(name string, b []byte) []byte {
-		out := append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), name...)
-		out = append(out, b...)
-		return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(out[4:]))
-	}
+	chunk := func(name string, b []byte) []byte { return pngPart(name, b, 0) }
 	header := func(w, h uint32) []byte {
 		b := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, w), h)
 		return chunk("IHDR", append(b, 8, 0, 0, 0, 0))

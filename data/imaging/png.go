@@ -48,20 +48,27 @@ func decodePNG(data []byte) (image.Image, error) {
 	return png.Decode(bytes.NewReader(fixed))
 }
 
-// pngChunks gives the name and the contents of each complete chunk, whatever its
-// checksum.
-func pngChunks(data []byte) func(yield func(string, []byte) bool) {
-	return func(yield func(string, []byte) bool) {
+// pngChunk is the contents of a chunk.
+type pngChunk struct {
+	data  []byte
+	sound bool // the checksum is right
+}
+
+// pngChunks gives the name and the contents of each complete chunk, and what there is of
+// a last one of pixels.
+func pngChunks(data []byte) func(yield func(string, pngChunk) bool) {
+	return func(yield func(string, pngChunk) bool) {
 		data := data[8:] // signature
 		for len(data) >= 12 {
 			n := binary.BigEndian.Uint32(data)
 			if uint64(n)+12 > uint64(len(data)) {
-				if name := string(data[4:8]); name == "IDAT" { // what there is of it
-					yield(name, data[8:])
+				if name := string(data[4:8]); name == "IDAT" {
+					yield(name, pngChunk{data[8:], false})
 				}
 				return
 			}
-			if !yield(string(data[4:8]), data[8:8+n]) {
+			sum := binary.BigEndian.Uint32(data[8+n:])
+			if !yield(string(data[4:8]), pngChunk{data[8 : 8+n], crc32.ChecksumIEEE(data[4:8+n]) == sum}) {
 				return
 			}
 			data = data[12+n:]
@@ -69,23 +76,32 @@ func pngChunks(data []byte) func(yield func(string, []byte) bool) {
 	}
 }
 
-// mendPNG writes a file anew with only what its colors need: without wrong
-// checksums, damaged additional chunks, data after the last row or a missing end. It
-// is false if pixels are missing.
+// maxPNGSurplus bounds what is read after the last row for its checksum.
+const maxPNGSurplus = 1 << 20
+
+// mendPNG writes a file anew with only what its colors need: without damaged additional
+// chunks, data after the last row or a missing end. It is false if pixels are missing, or
+// if they, or the palette, may be damaged: if a checksum of their chunks is wrong, that of
+// the compressed rows must be right.
 func mendPNG(data []byte) ([]byte, bool) {
 	var header, palette []byte
 	var coded []io.Reader
-	for name, b := range pngChunks(data) {
+	sound := true
+	for name, c := range pngChunks(data) {
 		switch name {
 		case "IHDR":
 			if header != nil { // of which size are the pixels, and of which was the limit checked?
 				return nil, false
 			}
-			header = b
+			header = c.data
 		case "PLTE":
-			palette = b
+			if !c.sound {
+				return nil, false
+			}
+			palette = c.data
 		case "IDAT":
-			coded = append(coded, bytes.NewReader(b))
+			coded = append(coded, bytes.NewReader(c.data))
+			sound = sound && c.sound
 		}
 		if name == "IEND" {
 			break
@@ -102,6 +118,11 @@ func mendPNG(data []byte) ([]byte, bool) {
 	var rows bytes.Buffer
 	if _, err := io.CopyN(&rows, z, size); err != nil {
 		return nil, false
+	}
+	if !sound { // the end of the rows is an error if their own checksum is wrong or missing
+		if n, err := io.Copy(io.Discard, io.LimitReader(z, maxPNGSurplus)); err != nil || n == maxPNGSurplus {
+			return nil, false
+		}
 	}
 	var idat bytes.Buffer
 	stored, err := zlib.NewWriterLevel(&idat, zlib.NoCompression)

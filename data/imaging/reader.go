@@ -21,8 +21,8 @@ import (
 // and WebP is interpolated as libjpeg-turbo and libwebp do by default.
 //
 // Flaws that libjpeg and libpng only warn of are no error: damaged data within a
-// JPEG file, a missing end marker, wrong checksums of PNG chunks. A file that is
-// cut off is one.
+// JPEG file, a missing end marker, wrong checksums of additional PNG chunks. A file that
+// is cut off is one, and a PNG file whose pixels or palette have a wrong checksum.
 func Decode(data []byte, opt DecodeOptions) (*Image, error) {
 	m := new(Image)
 	if err := DecodeInto(m, data, opt); err != nil {
