@@ -99,6 +99,7 @@ func TestHostilePickles(t *testing.T) {
 	}
 	cases := []struct{ name, pickle, want string }{
 		{"os.system", proto + named("os", "system") + "(" + text("true") + "tR.", `"os.system"`},
+		{"too many values", proto + "(" + strings.Repeat("}", maxSteps) + "l.", "the pickle has more than 2097152 steps"},
 		{"eval", proto + named("builtins", "eval") + "(" + text("1") + "tR.", `"builtins.eval"`},
 		{"protocol 4 name", "\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.", `"posix.system"`},
 		{"INST", proto + "(" + text("true") + "ios\nsystem\n.", `"os.system"`},

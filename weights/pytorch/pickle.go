@@ -97,6 +97,7 @@ type unpickler struct {
 	persID func(id any) (any, error)
 	others map[string]*global // objects that are not in globals
 	copied int                // entries that calls have copied
+	steps  int                // done, of all pickles
 }
 
 // copying counts entries that a call copies. Honest pickles copy each value at
@@ -125,6 +126,9 @@ func (p *unpickler) next() (any, error) {
 			return v, err
 		}
 		at := p.at - 1
+		if p.steps++; p.steps > maxSteps {
+			return nil, badf("the pickle has more than %d steps", maxSteps)
+		}
 		if err := p.step(op[0]); err != nil {
 			if f, ok := err.(*FormatError); ok {
 				return nil, badf("%s (byte %d of the pickle)", f.Problem, at)

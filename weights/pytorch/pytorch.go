@@ -29,6 +29,7 @@ import (
 
 const (
 	maxPickle  = 8 << 20 // bytes
+	maxSteps   = 2 << 20 // of pickles, each of which makes a value of some 200 bytes at most; a tensor takes 30
 	maxGrowth  = 16      // bytes of all tensors, per byte of the file
 	maxRank    = 16
 	maxNumel   = 1 << 40
