@@ -14,6 +14,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/internal/atomicfile"
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/term"
 	"github.com/resnet-go/resnet/modelfile/onnx"
 	"github.com/resnet-go/resnet/nn"
@@ -37,6 +38,21 @@ type output struct {
 // to remove it would let two processes hold locks on two files of that name.
 const lockFile = ".lock"
 
+// onlyFiles returns an error if a folder holds a named pipe, socket or device: the files of
+// a run are opened by name, which would wait for ever.
+func onlyFiles(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Type()&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeDevice|fs.ModeIrregular) != 0 {
+			return limitread.Regular(filepath.Join(dir, e.Name()), e.Type())
+		}
+	}
+	return nil
+}
+
 // enter makes the folder of the run and locks it, so that no other process trains
 // into it. The system frees the lock when the process ends, however it ends. What a
 // killed run left behind is removed. A new run needs a folder without a run.
@@ -55,6 +71,9 @@ func (s *session) enter(out string, resume bool) error {
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return fmt.Errorf("output folder: %w", err)
 		}
+	}
+	if err := onlyFiles(out); err != nil {
+		return fmt.Errorf("output folder: %w", err)
 	}
 	l := flock.New(filepath.Join(out, lockFile), flock.SetPermissions(0o644))
 	switch ok, err := l.TryLock(); {
