@@ -310,6 +310,11 @@ func (c *conversion) describe() error {
 		}
 		c.file.Classes = names
 	}
+	if len(c.file.Preprocess) > 0 && !detector { // of IN, whose mistakes OUT would have
+		if _, err := parsePreprocess(c.file.Preprocess); err != nil {
+			return fmt.Errorf("%s: its preprocessing: %w", c.in, err)
+		}
+	}
 	if c.net != nil && len(c.file.Preprocess) == 0 && !detector {
 		c.app.note("how pictures become inputs is not known: name it by --preprocess NAME")
 	}
@@ -370,13 +375,17 @@ func readPreprocess(v string) (data.Preprocess, error) {
 	if err != nil {
 		return p, fmt.Errorf("--preprocess: %w", err)
 	}
-	if err := json.Unmarshal(b, &p); err != nil {
-		return p, fmt.Errorf("--preprocess %s: %w", v, err)
-	}
-	if err := p.Valid(); err != nil {
+	if p, err = parsePreprocess(b); err != nil {
 		return p, fmt.Errorf("--preprocess %s: %w", v, err)
 	}
 	return p, nil
+}
+
+func parsePreprocess(b []byte) (p data.Preprocess, err error) {
+	if err := json.Unmarshal(b, &p); err != nil {
+		return p, err
+	}
+	return p, p.Valid()
 }
 
 func exists(path string) bool {

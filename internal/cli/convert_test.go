@@ -236,3 +236,27 @@ func TestConvertDetector(t *testing.T) {
 		t.Errorf("with --preprocess: exit code %d: %s", code, errs)
 	}
 }
+
+// A mistake in the preprocessing of IN is told, and not written into OUT.
+func TestConvertChecksPreprocessing(t *testing.T) {
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.safetensors"), filepath.Join(dir, "out.onnx")
+	done(t, "convert", foreign(t), in, "--model", "resnet8-cifar", "--preprocess", "cifar10")
+	file, err := weights.Load(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range [][2]string{{`"std":[`, `"std":[0,`}, {`"width":32`, `"width":-1`}} {
+		f := *file
+		if f.Preprocess = []byte(strings.Replace(string(file.Preprocess), change[0], change[1], 1)); string(f.Preprocess) == string(file.Preprocess) {
+			t.Fatalf("%s has no %s", file.Preprocess, change[0])
+		}
+		if err := weights.Save(in, &f, weights.SaveOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		code, _, stderr := cli(t, "convert", in, out)
+		if _, err := os.Stat(out); code != exitFailed || !strings.Contains(stderr, in+": its preprocessing: ") || err == nil {
+			t.Errorf("%s: code %d, %v\n%s", f.Preprocess, code, err, stderr)
+		}
+	}
+}
