@@ -24,6 +24,13 @@ a line; "-" reads one picture from stdin.`
 // maxListFile is the limit of a file of pictures' names: millions of them.
 const maxListFile = 256 << 20
 
+// maxPath is the limit of a name in a list, in bytes. No system opens a longer one, and
+// 4,096 are for the zip or tar that a picture is in. What is longer is another file taken
+// for a list, and would be in every message.
+const maxPath = 2 * 4096
+
+var errLongPath = fmt.Errorf("a name longer than %d bytes, which no file has", maxPath)
+
 // pictureNames returns the arguments with each folder, zip, tar and list replaced by the
 // pictures in it, in order. A picture in a zip is called FILE.zip/NAME. "-" stands for
 // one picture on stdin. An argument that cannot be read stays: it is reported when its
@@ -49,9 +56,12 @@ func (a *app) pictureNames(args []string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the list %s: %w", arg, err)
 		}
-		before := len(names)
+		before, at := len(names), 0
 		for line := range strings.Lines(strings.TrimPrefix(string(b), "\ufeff")) {
 			line = strings.TrimRight(line, "\r\n")
+			if at++; len(line) > maxPath {
+				return nil, fmt.Errorf("the list %s: line %d: %w: is it a list of files' names?", arg, at, errLongPath)
+			}
 			if short := strings.TrimSpace(line); short != line && !found(line) { // not a name with spaces at its ends
 				line = short
 			}

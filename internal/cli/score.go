@@ -240,16 +240,23 @@ func (s *scoring) wanted(id string) bool {
 	return false
 }
 
-// maxLine is the limit of a line: a picture in base64, and its id.
+// maxLine is the limit of a line of JSON: a picture in base64, and its id.
 const maxLine = data.DefaultMaxFileBytes/3*4 + 1<<16
 
-// readLine returns a line without its end. One that is too long is read over. At the
-// end of the input, the error is io.EOF, and the line what follows the last line's end.
+// readLine returns a line without its end. One that is too long, longer than maxLine, or
+// than maxPath if it is not JSON, is read over, and only its beginning is returned. At
+// the end of the input, the error is io.EOF, and the line what follows the last line's
+// end.
 func readLine(in *bufio.Reader) (line []byte, tooLong bool, err error) {
+	limit := maxPath + len("\ufeff\r\n")
 	for {
 		part, err := in.ReadSlice('\n')
-		if len(line)+len(part) > maxLine {
+		if len(line) == 0 && bytes.HasPrefix(bytes.TrimPrefix(part, []byte("\ufeff")), []byte("{")) {
+			limit = maxLine
+		}
+		if len(line)+len(part) > limit {
 			tooLong = true
+			line = append(line, part...)[:len("\ufeff{")] // tells JSON from a path
 		}
 		if !tooLong {
 			line = append(line, part...)
@@ -273,10 +280,10 @@ func (s *scoring) pictures(in io.Reader) iter.Seq[resnet.Picture] {
 				s.err = err
 				return
 			}
-			text := strings.TrimSuffix(string(line), "\r")
 			if s.lines == 0 {
-				text = strings.TrimPrefix(text, "\ufeff")
+				line = bytes.TrimPrefix(line, []byte("\ufeff"))
 			}
+			text := strings.TrimSuffix(string(line), "\r")
 			mine := s.lines%s.share.n == s.share.i
 			s.lines++
 			file, ended := following(lines, text, mine)
@@ -337,8 +344,11 @@ func (s *scoring) line(text string, tooLong bool, file []byte, yield func(resnet
 	failed := func(err error) bool {
 		return !s.wanted(name) || yield(resnet.Reader(name, failingReader{err}))
 	}
-	if tooLong {
+	if tooLong && strings.HasPrefix(text, "{") {
 		return failed(fmt.Errorf("the line is longer than %d bytes", maxLine))
+	}
+	if tooLong || !strings.HasPrefix(text, "{") && len(text) > maxPath {
+		return failed(fmt.Errorf("%w: JSON begins with {", errLongPath))
 	}
 	if !strings.HasPrefix(text, "{") {
 		return s.path(text, text, yield)
@@ -349,14 +359,21 @@ func (s *scoring) line(text string, tooLong bool, file []byte, yield func(resnet
 	if err := d.Decode(&l); err != nil {
 		return failed(fmt.Errorf("the line is not JSON: %w", err))
 	}
-	switch id := l.ID.(type) {
+	id := name
+	switch given := l.ID.(type) {
 	case nil:
 	case string:
-		name = id
+		id = given
 	case json.Number:
-		name = id.String()
+		id = given.String()
 	default:
 		return failed(errors.New("the id must be a string or a number"))
+	}
+	if len(id) > maxPath {
+		return failed(fmt.Errorf("the id is longer than %d bytes", maxPath))
+	}
+	if name = id; len(l.Path) > maxPath {
+		return failed(errLongPath)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return failed(errors.New("something follows the JSON object on the line"))
