@@ -192,6 +192,28 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// That results cannot be written is told, too, if pictures are bad: by commands that
+// check each write and by those that do not.
+func TestFullDiskWithBadPictures(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	dir, _ := photoSet(t) // of which one is bad
+	for _, args := range [][]string{
+		{"predict", dir}, {"predict", "--json", dir}, {"predict", "--csv", dir}, {"embed", dir}, {"embed", "--json", dir}, {"predict", "-o", "/dev/full", dir},
+	} {
+		cmd := program(t, args...)
+		var errs bytes.Buffer
+		cmd.Stdout, cmd.Stderr = full, &errs
+		_ = cmd.Run()
+		if code := cmd.ProcessState.ExitCode(); code != exitFailed || strings.Count(errs.String(), "no space left") != 1 {
+			t.Errorf("resnet %v on a full disk: exit code %d, stderr %q", args, code, errs.String())
+		}
+	}
+}
+
 // A reader that closes the output ends the program quietly, as it does other
 // programs.
 func TestClosedPipe(t *testing.T) {

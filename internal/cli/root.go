@@ -78,8 +78,13 @@ func runOn(ctx context.Context, engines Engines, args []string, in io.Reader, ou
 	if closeErr := a.closeArchives(); err == nil {
 		err = closeErr
 	}
-	if err == nil && results.err != nil {
-		err = fmt.Errorf("the results could not be written: %w", results.err)
+	// Bad pictures, for example, do not hide that the results of the good ones are lost.
+	if results.err != nil && (err == nil || !strings.Contains(err.Error(), results.err.Error())) {
+		lost := fmt.Errorf("the results could not be written: %w", results.err)
+		if err != nil {
+			lost = fmt.Errorf("%w; %w", lost, err)
+		}
+		err = lost
 		a.running = true
 	}
 	if err == nil {
