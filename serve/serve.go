@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"runtime"
 	"sync"
@@ -104,18 +105,30 @@ type Options struct {
 	Build string
 }
 
+// The bounds of options, so that memory and products of them can be computed.
+const (
+	mostBatch = 1 << 16
+	mostCount = math.MaxInt32
+	mostBody  = 1 << 40
+)
+
 // fill puts the defaults in.
 func (o *Options) fill() error {
 	for _, v := range []struct {
 		name  string
 		value int64
+		most  int64
 	}{
-		{"MaxBatch", int64(o.MaxBatch)}, {"MaxDelay", int64(o.MaxDelay)}, {"MaxQueue", int64(o.MaxQueue)}, {"Decoders", int64(o.Decoders)},
-		{"MaxPixels", int64(o.MaxPixels)}, {"MaxBody", o.MaxBody}, {"MaxBodies", o.MaxBodies}, {"MaxPictures", int64(o.MaxPictures)},
-		{"BodyTimeout", int64(o.BodyTimeout)}, {"Timeout", int64(o.Timeout)},
+		{"MaxBatch", int64(o.MaxBatch), mostBatch}, {"MaxDelay", int64(o.MaxDelay), math.MaxInt64}, {"MaxQueue", int64(o.MaxQueue), mostCount},
+		{"Decoders", int64(o.Decoders), mostCount}, {"MaxPixels", int64(o.MaxPixels), mostCount}, {"MaxBody", o.MaxBody, mostBody},
+		{"MaxBodies", o.MaxBodies, 1 << 20 * mostBody}, {"MaxPictures", int64(o.MaxPictures), mostCount},
+		{"BodyTimeout", int64(o.BodyTimeout), math.MaxInt64}, {"Timeout", int64(o.Timeout), math.MaxInt64},
 	} {
 		if v.value < 0 {
 			return fmt.Errorf("%w: %s is %d, must not be negative", ErrOptions, v.name, v.value)
+		}
+		if v.value > v.most {
+			return fmt.Errorf("%w: %s is %d, must be %d or less", ErrOptions, v.name, v.value, v.most)
 		}
 	}
 	if len(o.Models) == 0 {

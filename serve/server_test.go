@@ -11,6 +11,7 @@ import (
 	"image/png"
 	"io"
 	"log/slog"
+	"math"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
@@ -441,6 +442,9 @@ func TestNewRefusesWhatMakesNoSense(t *testing.T) {
 		"capital":     {Models: []Source{Of("a", embedded())}, Origins: []string{"https://Example.org"}},
 		"usual port":  {Models: []Source{Of("a", embedded())}, Origins: []string{"http://example.org:80"}},
 		"MaxBodies":   {Models: []Source{Of("a", embedded())}, MaxBody: 10, MaxBodies: 5},
+		"MaxBatch":    {Models: []Source{Of("a", embedded())}, MaxBatch: math.MaxInt},
+		"MaxPixels":   {Models: []Source{Of("a", embedded())}, MaxPixels: math.MaxInt},
+		"MaxBody is":  {Models: []Source{Of("a", embedded())}, MaxBody: math.MaxInt64},
 		"out of luck": {Models: []Source{{Name: "a", Open: func(context.Context) (*resnet.Model, error) { return nil, fmt.Errorf("out of luck") }}}},
 		"panicked":    {Models: []Source{{Name: "a", Open: func(context.Context) (*resnet.Model, error) { panic("it panicked") }}}},
 	} {
