@@ -10,9 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
-	"golang.org/x/text/encoding/unicode"
+	"github.com/resnet-go/resnet/internal/plaintext"
 )
 
 //go:embed imagenet.txt
@@ -38,25 +37,11 @@ const maxClassNames = 1 << 20
 // The text is UTF-8, or UTF-16 with a byte order mark. An error does not name the
 // file.
 func ParseClassNames(text []byte) ([]string, error) {
-	if bytes.HasPrefix(text, []byte{0xff, 0xfe}) || bytes.HasPrefix(text, []byte{0xfe, 0xff}) {
-		var err error
-		if text, err = unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewDecoder().Bytes(text); err != nil {
-			return nil, fmt.Errorf("UTF-16: %w", err)
-		}
-	}
-	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
-	if bytes.IndexByte(text, 0) >= 0 {
-		return nil, errors.New("is not a text: it has bytes of zero")
-	}
-	if !utf8.Valid(text) {
-		for i, line := range bytes.Split(text, []byte("\n")) {
-			if !utf8.Valid(line) {
-				return nil, fmt.Errorf("line %d, %q, is not UTF-8: save the file in that encoding", i+1, bytes.TrimSpace(line))
-			}
-		}
+	text, err := plaintext.Decode(text)
+	if err != nil {
+		return nil, err
 	}
 	var names []string
-	var err error
 	switch trimmed := bytes.TrimSpace(text); {
 	case bytes.HasPrefix(trimmed, []byte("[")) && json.Valid(trimmed):
 		names, err = jsonList(trimmed)
@@ -86,6 +71,9 @@ func jsonList(text []byte) ([]string, error) {
 
 // jsonIndex reads an object from index to name, or from name to index.
 func jsonIndex(text []byte) ([]string, error) {
+	if err := uniqueKeys(text, false); err != nil {
+		return nil, err
+	}
 	var values map[string]json.RawMessage
 	if err := json.Unmarshal(text, &values); err != nil {
 		return nil, err

@@ -36,6 +36,7 @@ func TestParseClassNames(t *testing.T) {
 		"{":                     "cannot be read",
 		"c\x00a\x00t\x00":       "bytes of zero",
 		"{99999999999999: 'a'}": "not class 0",
+		`{"0": "a", "0": "b"}`:  "twice",
 		`{"-1": "a", "0": "b"}`: "not class 1",
 	} {
 		_, err := ParseClassNames([]byte(text))

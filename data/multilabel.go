@@ -3,7 +3,6 @@ package data
 import (
 	"bytes"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resnet-go/resnet/internal/plaintext"
 	"github.com/resnet-go/resnet/internal/suggest"
 )
 
@@ -26,7 +26,9 @@ import (
 //	a.jpg,cat|dog            a.jpg,train,1,1
 //	b.jpg,                   b.jpg,val,0,0
 //
-// labels.json is a list of {"file": …, "labels": […], "split": …}. Classes are
+// labels.json is a list of {"file": …, "labels": […], "split": …}; a picture without
+// labels has the empty list. Both files are UTF-8, or UTF-16 with a byte order mark.
+// White space around names does not count. Classes are
 // sorted by name, or in the order of the columns, or of the lines of a file
 // classes.txt in the same folder. Without "split", the part is the first folder of
 // each file if all have one of the names train, val and test; else everything is
@@ -37,10 +39,10 @@ func OpenMultiLabel(fsys fs.FS, opt Options) (*Splits, error) {
 
 // labelRow is one line of a label file.
 type labelRow struct {
-	File   string   `json:"file"`
-	Labels []string `json:"labels"`
-	Split  string   `json:"split"`
-	where  string   // for messages
+	File   string
+	Labels []string
+	Split  string
+	where  string // for messages
 }
 
 func openMultiLabel(src source, opt Options) (*Splits, error) {
@@ -54,6 +56,9 @@ func openMultiLabel(src source, opt Options) (*Splits, error) {
 		return nil, err
 	}
 	text, err := src.read(labelFile, nil)
+	if err == nil {
+		text, err = plaintext.Decode(text)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", labelFile, err)
 	}
@@ -70,10 +75,12 @@ func openMultiLabel(src source, opt Options) (*Splits, error) {
 	root := path.Dir(labelFile)
 	if _, ok := slices.BinarySearch(files, path.Join(root, "classes.txt")); ok {
 		text, err := src.read(path.Join(root, "classes.txt"), nil)
+		if err == nil {
+			classes, err = ParseClassNames(text)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("classes.txt: %w", err)
 		}
-		classes = nonEmptyLines(string(text))
 	}
 	if classes == nil {
 		for _, r := range rows {
@@ -197,7 +204,6 @@ func chooseSplits(rows []labelRow) error {
 
 // parseLabelCSV returns the rows, and the classes if they are columns.
 func parseLabelCSV(text []byte) (rows []labelRow, classes []string, err error) {
-	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // spreadsheets' byte order mark
 	r := csv.NewReader(bytes.NewReader(text))
 	r.ReuseRecord = true
 	head, err := r.Read()
@@ -263,22 +269,6 @@ func parseLabelCSV(text []byte) (rows []labelRow, classes []string, err error) {
 		}
 		rows = append(rows, row)
 	}
-}
-
-func parseLabelJSON(text []byte) ([]labelRow, error) {
-	var rows []labelRow
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&rows); err != nil {
-		return nil, fmt.Errorf(`not a list of {"file": …, "labels": […]}: %w`, err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("the file continues after the list")
-	}
-	for i := range rows {
-		rows[i].where = fmt.Sprintf("entry %d", i+1)
-	}
-	return rows, nil
 }
 
 func nonEmptyLines(text string) []string {

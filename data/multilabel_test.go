@@ -13,6 +13,15 @@ func labeled(labelFile, text string, paths ...string) fstest.MapFS {
 	return fsys
 }
 
+// utf16Text returns a text of ASCII in UTF-16 without a byte order mark.
+func utf16Text(s string) string {
+	var b []byte
+	for i := range len(s) {
+		b = append(b, s[i], 0)
+	}
+	return string(b)
+}
+
 func TestMultiLabel(t *testing.T) {
 	for _, c := range []struct {
 		name, file, text string
@@ -28,6 +37,9 @@ func TestMultiLabel(t *testing.T) {
 			[]string{"train x set/train/a.png", "val y set/val/b.png", "test x+y set/test/c.png"}},
 		{"json", "labels.json", `[{"file":"a.png","labels":["x"]},{"file":"b.png","labels":["y","x"]}]`, []string{"a.png", "b.png"},
 			[]string{"train x a.png", "train x+y b.png"}},
+		{"json with a mark and spaces", "labels.json", "\xef\xbb\xbf" + `[{"file":"a.png","labels":["x "]},{"file":"b.png","labels":["x"," y"]},{"file":"c.png","labels":[]}]`,
+			[]string{"a.png", "b.png", "c.png"}, []string{"train x a.png", "train x+y b.png", "train  c.png"}},
+		{"json in UTF-16", "labels.json", "\xff\xfe" + utf16Text(`[{"file":"a.png","labels":["x"]}]`), []string{"a.png"}, []string{"train x a.png"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, err := openBoth(t, "multilabel", labeled(c.file, c.text, c.paths...), Options{ValFraction: -1})
@@ -77,6 +89,18 @@ func TestMultiLabelErrors(t *testing.T) {
 		{"class twice", "labels.csv", "file,x,x\na.png,1,1\n", []string{`"x"`, "twice"}},
 		{"no json", "labels.json", "{", []string{"labels.json"}},
 		{"unknown key", "labels.json", `[{"file":"a.png","label":["x"]}]`, []string{"labels.json", "label"}},
+		{"not UTF-8", "labels.json", "[{\"file\":\"a.png\",\"labels\":[\"caf\xe9\"]}]", []string{"labels.json", "line 1", "UTF-8"}},
+		{"csv not UTF-8", "labels.csv", "file,labels\na.png,caf\xe9\n", []string{"labels.csv", "line 2", "UTF-8"}},
+		{"half a character", "labels.json", `[{"file":"a.png","labels":["\ud800"]}]`, []string{"labels.json", "entry 1", "a.png", "lost"}},
+		{"null label", "labels.json", `[{"file":"a.png","labels":["x"]},{"file":"b.png","labels":[null]}]`, []string{"entry 2", "b.png", "no name"}},
+		{"empty label", "labels.json", `[{"file":"a.png","labels":["x",""]}]`, []string{"entry 1", "no name"}},
+		{"blank label", "labels.json", `[{"file":"a.png","labels":["x"," "]}]`, []string{"entry 1", "no name"}},
+		{"without labels", "labels.json", `[{"file":"a.png"}]`, []string{"entry 1", `"labels"`, "[]"}},
+		{"null labels", "labels.json", `[{"file":"a.png","labels":null}]`, []string{"entry 1", `"labels"`, "[]"}},
+		{"without file", "labels.json", `[{"labels":["x"]}]`, []string{"entry 1", `"file"`}},
+		{"null entry", "labels.json", `[null]`, []string{"entry 1", "null"}},
+		{"key twice", "labels.json", "[\n{\"file\":\"a.png\",\"labels\":[\"x\"],\"labels\":[\"y\"]}]", []string{"line 2", `"labels"`, "twice"}},
+		{"key twice by case", "labels.json", `[{"file":"a.png","File":"b.png","labels":["x"]}]`, []string{`"File"`, "twice"}},
 		{"rest", "labels.json", `[{"file":"a.png","labels":["x"]}]]`, []string{"labels.json", "after"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
