@@ -2,6 +2,7 @@ package data
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -96,9 +97,13 @@ func (s *tarSource) index(number int32, shard *tarShard, prefix string) error {
 // entries adds the files of a tar of that size.
 func (s *tarSource) entries(r io.ReadSeeker, size int64, number int32, skip *tarSkipped, prefix string) error {
 	last := "the start"
-	for t := tar.NewReader(r); ; {
+	blocks := &tarBlocks{ReadSeeker: r}
+	for t := tar.NewReader(blocks); ; {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
+			if !blocks.zero { // archive/tar takes the end of the file for the end of the tar, too
+				return fmt.Errorf("the tar is probably cut off after %s, as it has no end marker: copy it again", last)
+			}
 			return nil
 		}
 		if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -132,6 +137,23 @@ func (s *tarSource) entries(r io.ReadSeeker, size int64, number int32, skip *tar
 		s.places[name] = place
 		s.names = append(s.names, name)
 	}
+}
+
+// tarBlocks notes whether the last read gave a block of zeros: the end marker, if it is
+// where the header of an entry should be.
+type tarBlocks struct {
+	io.ReadSeeker
+	zero bool
+}
+
+var zeroBlock [512]byte
+
+func (t *tarBlocks) Read(p []byte) (int, error) {
+	n, err := t.ReadSeeker.Read(p)
+	if n > 0 { // the end of the file after one block of zeros is an end, too
+		t.zero = bytes.Equal(p[:n], zeroBlock[:])
+	}
+	return n, err
 }
 
 // place returns where the contents of an entry are, and whether it is a file.

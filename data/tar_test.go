@@ -158,6 +158,15 @@ func TestShardLabels(t *testing.T) {
 		{"twice", []any{"a.png", p, "./a.png", p}, "", "", "", `two entries "./a.png"`},
 		{"outside", []any{"../a.png", p}, "", "", "", "not a path inside"},
 		{"large class", []any{"a.png", p, "a.cls", []byte("4000000000")}, "", "", "", "4000000000"},
+		{"mark", []any{"a.png", p, "a.cls", []byte("\xef\xbb\xbf0\r\n"), "b.png", p, "b.cls", []byte("1")}, "0 1", "[0] [1]", "", ""},
+		{"number and name", []any{"a.png", p, "a.cls", []byte("0"), "a.json", []byte(`{"label":"cat","class":0}`), "b.png", p, "b.json", []byte(`{"cls":1}`), "b.cls", []byte("1")}, "0 1", "[0] [1]", "", ""},
+		{"caption beside", []any{"a.png", p, "a.cls", []byte("0"), "a.json", []byte(`{"caption":"a cat"}`), "b.png", p, "b.json", []byte(`no JSON`), "b.cls", []byte("1")}, "0 1", "[0] [1]", "", ""},
+		{"cls and json", []any{"a.png", p, "a.cls", []byte("0"), "a.json", []byte(`{"label":1}`)}, "", "", "", `a.cls: the label is "0", but ["1"] in a.json`},
+		{"json and cls", []any{"a.png", p, "a.json", []byte(`"cat"`), "a.cls", []byte("dog")}, "", "", "", `a.cls: the label is "dog", but ["cat"] in a.json`},
+		{"two fields", []any{"a.png", p, "a.json", []byte(`{"cls":0,"label":1}`)}, "", "", "", `a.json: "cls" is 0, but "label" is 1`},
+		{"key twice", []any{"a.png", p, "a.json", []byte(`{"cls":0,"cls":1}`)}, "", "", "", `a.json: line 1: the key "cls" is there twice`},
+		{"two values", []any{"a.png", p, "a.json", []byte(`1 2`)}, "", "", "", "a.json: the label is JSON with more text"},
+		{"negative", []any{"a.png", p, "a.cls", []byte("-1"), "b.png", p, "b.cls", []byte("0")}, "", "", "", "a.cls: the label -1 is below 0"},
 		{"empty label", []any{"a.png", p, "a.cls", []byte(" \n")}, "", "", "", "a.cls: the label is empty"},
 		{"bad json", []any{"a.png", p, "a.json", []byte(`{"labels":[{}]}`)}, "", "", "", "must be a number or the name"},
 		{"long name", []any{strings.Repeat("a/", 3000) + "a.png", p}, "", "", "", "6005 bytes"},
@@ -189,26 +198,59 @@ func TestShardLabels(t *testing.T) {
 	}
 }
 
-// TestCutTar checks that a tar that is cut off anywhere is an error, or its first
-// samples, but never a wrong picture.
+// TestCutTar checks that a tar that is cut off anywhere before its end marker is an
+// error.
 func TestCutTar(t *testing.T) {
 	dir := t.TempDir()
 	whole := shard(0, 4)
-	for n := 0; n < len(whole); n += 100 {
-		writeFiles(t, dir, map[string][]byte{"x.tar": whole[:n]})
-		s, err := Open("tar:"+filepath.Join(dir, "x.tar"), Options{ValFraction: -1})
-		if err != nil {
+	end := len(whole) - 1024
+	for n := 0; n <= len(whole); n++ {
+		if n%100 != 0 && n%512 > 1 && n%512 < 511 {
 			continue
 		}
-		var m imaging.Image
-		for i := range s.Train.Len() {
-			if err := s.Train.Decode(i, &m); err != nil || m.Pix[0] != uint8(i) {
-				t.Fatalf("%d bytes: sample %d is %d, %v", n, i, m.Pix[0], err)
-			}
+		writeFiles(t, dir, map[string][]byte{"x.tar": whole[:n]})
+		s, err := Open("tar:"+filepath.Join(dir, "x.tar"), Options{ValFraction: -1})
+		if n < end+512 || n > end+512 && n < end+1024 {
+			checkError(t, err, "x.tar", "cut off", "copy it again")
+			continue
+		}
+		if err != nil || s.Train.Len() != 4 {
+			t.Fatalf("%d bytes of %d: %v", n, len(whole), err)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestTarEnds opens tars whose ends other programs write in their own ways.
+func TestTarEnds(t *testing.T) {
+	dir := t.TempDir()
+	whole := shard(0, 4)
+	zeroed := tarBytes("a/x.png", pngBytes(1, 1, 1), "b/x.png", pngBytes(1, 1, 2), "b/zero.bin", make([]byte, 512))
+	for name, c := range map[string]struct {
+		tar []byte
+		err string
+	}{
+		"GNU tar's and Python's record of 10,240 bytes": {append(bytes.Clone(whole), make([]byte, 10240)...), ""},
+		"one block":                 {whole[:len(whole)-512], ""},
+		"a second tar":              {append(bytes.Clone(whole), shard(10, 2)...), ""},
+		"a file of zeros":           {zeroed, ""},
+		"a file of zeros, cut":      {zeroed[:len(zeroed)-1024], "zero.bin"},
+		"a long name":               {tarBytes(strings.Repeat("x", 600)+".png", pngBytes(1, 1, 1), strings.Repeat("x", 600)+".cls", []byte("0"), "b.png", pngBytes(1, 1, 1), "b.cls", []byte("1")), ""},
+		"a directory without files": {append(bytes.Clone(whole[:len(whole)-1024]), tarBytes(&tar.Header{Typeflag: tar.TypeDir, Name: "d/", Mode: 0o755}, []byte{})...), ""},
+	} {
+		writeFiles(t, dir, map[string][]byte{"x.tar": c.tar})
+		s, err := Open("tar:"+filepath.Join(dir, "x.tar"), Options{ValFraction: -1})
+		if c.err != "" {
+			checkError(t, err, "x.tar", "cut off", c.err)
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		s.Close()
 	}
 }
 

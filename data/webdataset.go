@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/resnet-go/resnet/internal/plaintext"
 )
 
 // maxLabelFile is the limit of a label in a tar.
@@ -24,7 +26,8 @@ const maxLabelFile = 1 << 20
 // the first dot of the last name, its key: a picture (.jpg, .png, .webp, …) and its
 // label, which is in .cls (a number from 0, or the name of a class) or in .json (a
 // number, a name, an object with one of them as "cls", "label" or "class", or with a
-// list of them as "labels", for any number of labels per picture). The names of classes
+// list of them as "labels", for any number of labels per picture). Where there are
+// both, or several of the fields, they must agree. The names of classes
 // that have numbers are those of the file classes.txt, in a shard or beside the
 // shards, else the numbers. Samples without a picture or a label are left out, and
 // counted in Notes. A shard belongs to the part whose name is a word of its own name or
@@ -77,6 +80,7 @@ type shardSample struct {
 	key, picture string
 	second       string   // another picture of the same key
 	label        string   // the file
+	described    string   // the JSON beside .cls
 	targets      []string // numbers or names
 	multi        bool
 }
@@ -152,11 +156,16 @@ func keyed(files []string) []shardSample {
 			samples = append(samples, shardSample{key: key})
 		}
 		switch s := &samples[i]; {
-		case end == "cls":
-			s.label = f // before JSON
+		case end == "cls": // before JSON
+			if strings.HasSuffix(strings.ToLower(s.label), ".json") {
+				s.described = s.label
+			}
+			s.label = f
 		case end == "json":
 			if s.label == "" {
 				s.label = f
+			} else {
+				s.described = f
 			}
 		case s.picture != "":
 			s.second = f
@@ -176,19 +185,41 @@ func (s *shardSample) read(src *tarSource, buf []byte) ([]byte, error) {
 	if err != nil {
 		return buf, err
 	}
-	text := bytes.TrimSpace(buf)
-	if !utf8.Valid(text) {
-		return buf, errors.New("the label is not UTF-8, must be a number or the name of a class")
+	text, err := plaintext.Decode(buf)
+	if err != nil {
+		return buf, fmt.Errorf("the label must be a number or the name of a class: %w", err)
 	}
-	if strings.HasSuffix(strings.ToLower(s.label), ".cls") {
-		if len(text) == 0 {
-			return buf, errors.New("the label is empty, must be a number or the name of a class")
-		}
-		s.targets = []string{string(text)}
+	text = bytes.TrimSpace(text)
+	if !strings.HasSuffix(strings.ToLower(s.label), ".cls") {
+		s.targets, s.multi, err = jsonLabel(text)
+		return buf, err
+	}
+	if len(text) == 0 {
+		return buf, errors.New("the label is empty, must be a number or the name of a class")
+	}
+	s.targets = []string{string(text)}
+	if s.described == "" || src.places[s.described].size > maxLabelFile {
 		return buf, nil
 	}
-	s.targets, s.multi, err = jsonLabel(text)
-	return buf, err
+	if buf, err = src.read(s.described, buf); err != nil {
+		return buf, fmt.Errorf("%s: %w", path.Base(s.described), err)
+	}
+	described, _, err := jsonLabel(bytes.TrimPrefix(buf, []byte("\xef\xbb\xbf")))
+	if err != nil { // it need not be about the label at all
+		return buf, nil
+	}
+	if slices.ContainsFunc(described, func(l string) bool { return contradict(s.targets[0], l) }) && !slices.Contains(described, s.targets[0]) {
+		return buf, fmt.Errorf("the label is %q, but %q in %s: remove the wrong one", s.targets[0], described, path.Base(s.described))
+	}
+	return buf, nil
+}
+
+// contradict reports whether two labels of a picture cannot both be right. One may be
+// the number of a class and the other its name.
+func contradict(a, b string) bool {
+	n, notA := strconv.Atoi(a)
+	m, notB := strconv.Atoi(b)
+	return (notA == nil) == (notB == nil) && a != b && (notA != nil || n != m)
 }
 
 // jsonLabel returns the labels in a JSON document; nil if it is about other things.
@@ -198,6 +229,12 @@ func jsonLabel(text []byte) (targets []string, multi bool, err error) {
 	d.UseNumber()
 	if err := d.Decode(&v); err != nil {
 		return nil, false, fmt.Errorf("the label is not JSON: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, false, errors.New("the label is JSON with more text after its end: keep one value")
+	}
+	if err := uniqueKeys(text, false); err != nil {
+		return nil, false, err
 	}
 	if fields, ok := v.(map[string]any); ok {
 		if list, ok := fields["labels"].([]any); ok {
@@ -212,10 +249,20 @@ func jsonLabel(text []byte) (targets []string, multi bool, err error) {
 			return targets, true, nil
 		}
 		v = nil
+		first := ""
 		for _, field := range []string{"cls", "label", "class"} {
-			if f, ok := fields[field]; ok {
-				v = f
-				break
+			f, ok := fields[field]
+			if !ok {
+				continue
+			}
+			if first == "" {
+				v, first = f, field
+				continue
+			}
+			a, okA := jsonTarget(v)
+			b, okB := jsonTarget(f)
+			if okA && okB && contradict(a, b) {
+				return nil, false, fmt.Errorf("%q is %s, but %q is %s: remove the wrong one", first, a, field, b)
 			}
 		}
 	}
@@ -301,10 +348,15 @@ func shardClasses(src *tarSource, samples []shardSample) ([]string, func(label s
 		return nil, nil, fmt.Errorf("classes.txt: %w", err)
 	}
 	numbers, largest := true, 0
+	whole, negative := true, "" // negative is a file with a number below 0
 	var labels []string
 	for _, s := range samples {
 		for _, t := range s.targets {
 			n, err := strconv.Atoi(t)
+			whole = whole && err == nil
+			if err == nil && n < 0 && negative == "" {
+				negative = fmt.Sprintf("%s: the label %d", s.label, n)
+			}
 			if err != nil || n < 0 {
 				numbers = false
 			} else if largest = max(largest, n); n >= maxClassNames && classes == nil {
@@ -312,6 +364,9 @@ func shardClasses(src *tarSource, samples []shardSample) ([]string, func(label s
 			}
 			labels = append(labels, t)
 		}
+	}
+	if whole && negative != "" {
+		return nil, nil, fmt.Errorf("%s is below 0, the number of the first class: leave the sample out if it has no class", negative)
 	}
 	if numbers {
 		if classes == nil {
