@@ -3,7 +3,10 @@ package serve
 import (
 	"context"
 	"net/http"
+	"runtime"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -14,19 +17,27 @@ import (
 // decoders decode pictures, a few at once, so that a flood of large ones leaves
 // processors to the models and does not fill the memory.
 type decoders struct {
-	slots     chan struct{} // holds a value for each picture that is being decoded
-	pixels    *semaphore.Weighted
+	slots     chan struct{}       // holds a value for each picture that is being decoded
+	memory    *semaphore.Weighted // in bytes
+	most      int64               // of memory
 	maxPixels int
+	returning atomic.Bool // memory is about to be given back to the system
 	readers   sync.Pool
 }
 
-// decodedPictures is the memory of all decoded pictures in progress, as a multiple of the
-// largest one's. Pictures of classifiers are let go when the network's input is made of
-// them; those of detectors wait for the model.
-const decodedPictures = 4
+// largePicture is the memory of a picture, in bytes, after which memory is given back to
+// the system, returnAfter later, so that pictures that follow each other share the work.
+const (
+	largePicture = 128 << 20
+	returnAfter  = 5 * time.Second
+)
 
+// newDecoders shares the memory that decoding the largest picture may take. Pictures of
+// classifiers are let go when the network's input is made of them; those of detectors
+// wait for the model.
 func newDecoders(n, maxPixels int) *decoders {
-	return &decoders{slots: make(chan struct{}, n), pixels: semaphore.NewWeighted(int64(maxPixels) * 3 * decodedPictures), maxPixels: maxPixels,
+	most := imaging.MaxMemory(maxPixels)
+	return &decoders{slots: make(chan struct{}, n), memory: semaphore.NewWeighted(most), most: most, maxPixels: maxPixels,
 		readers: sync.Pool{New: func() any { return new(imaging.Reader) }}}
 }
 
@@ -40,7 +51,10 @@ func (d *decoders) decode(ctx context.Context, p picture, opt imaging.DecodeOpti
 	if err := r.Open(p.file, opt); err != nil {
 		return nil, errorf(http.StatusBadRequest, "%s: %v", p.name, err)
 	}
-	return d.turn(ctx, 3*int64(r.W)*int64(r.H), func() error {
+	if r.Memory() >= largePicture {
+		defer d.returnMemory()
+	}
+	return d.turn(ctx, r.Memory(), 3*int64(r.W)*int64(r.H), func() error {
 		if err := read(r); err != nil {
 			return errorf(http.StatusBadRequest, "%s: %v", p.name, err)
 		}
@@ -48,14 +62,28 @@ func (d *decoders) decode(ctx context.Context, p picture, opt imaging.DecodeOpti
 	})
 }
 
-// turn waits for memory and a processor and calls f. The memory is given back by
-// release, or when f fails.
-func (d *decoders) turn(ctx context.Context, bytes int64, f func() error) (release func(), err error) {
-	bytes = min(bytes, 3*int64(d.maxPixels)*decodedPictures)
-	if err := d.pixels.Acquire(ctx, bytes); err != nil {
+// returnMemory gives memory that is free back to the system a little later. Go does so
+// too, but keeps as much as it last needed until the next collection, which a server
+// without requests may not have for minutes.
+func (d *decoders) returnMemory() {
+	if d.returning.Swap(true) {
+		return
+	}
+	time.AfterFunc(returnAfter, func() {
+		d.returning.Store(false)
+		runtime.GC() // pools let go of memory by the second collection
+		debug.FreeOSMemory()
+	})
+}
+
+// turn waits for memory and a processor and calls f. What stays of the memory after it is
+// given back by release; all of it when f fails.
+func (d *decoders) turn(ctx context.Context, bytes, stays int64, f func() error) (release func(), err error) {
+	bytes = min(bytes, d.most)
+	if err := d.memory.Acquire(ctx, bytes); err != nil {
 		return nil, err
 	}
-	free := sync.OnceFunc(func() { d.pixels.Release(bytes) })
+	free := sync.OnceFunc(func() { d.memory.Release(bytes) })
 	defer func() {
 		if release == nil { // also after a panic
 			free()
@@ -73,6 +101,9 @@ func (d *decoders) turn(ctx context.Context, bytes int64, f func() error) (relea
 	if err := f(); err != nil {
 		return nil, err
 	}
+	stays = min(stays, bytes)
+	d.memory.Release(bytes - stays)
+	bytes = stays
 	return free, nil
 }
 

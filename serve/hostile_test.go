@@ -271,7 +271,7 @@ func TestHostileRequests(t *testing.T) {
 	var got answer
 	ask(t, "POST", base+"/v1/classify", "", file, 200, &got)
 	in := s.versions()[0].instance
-	if n := in.admitted.Load(); n != 0 || s.bodies.used != 0 || len(s.decoders.slots) != 0 || !s.decoders.pixels.TryAcquire(3*1_000_000*decodedPictures) {
+	if n := in.admitted.Load(); n != 0 || s.bodies.used != 0 || len(s.decoders.slots) != 0 || !s.decoders.memory.TryAcquire(s.decoders.most) {
 		t.Errorf("%d pictures, %d bytes, %d decoders are left behind", n, s.bodies.used, len(s.decoders.slots))
 	}
 	if err := stop(); err != nil {

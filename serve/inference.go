@@ -220,7 +220,7 @@ func (c *call) inferRows(ctx context.Context, x *oip.Tensor, n int) (map[string]
 		var rows []float32
 		// Numbers take as long and as much memory as pictures, so they wait for the same
 		// turns: two copies of 4 bytes each.
-		release, err := c.s.decoders.turn(ctx, 8*int64(n)*int64(c.in.model.Input().Numel()), func() (err error) {
+		release, err := c.s.decoders.turn(ctx, 8*int64(n)*int64(c.in.model.Input().Numel()), 0, func() (err error) {
 			if rows, err = c.rows(x, n); err != nil {
 				err = badRequest(err)
 			}

@@ -61,7 +61,8 @@ type Options struct {
 	// Decoders is the number of pictures that are decoded at once; 0 means half of
 	// GOMAXPROCS, at least one, so that large pictures leave processors to the models.
 	Decoders int
-	// MaxPixels is the largest picture, width times height; 0 means 50 million.
+	// MaxPixels is the largest picture, width times height; 0 means 50 million. It also
+	// limits the memory for decoding: [imaging.MaxMemory] for all pictures together.
 	MaxPixels int
 	// MaxBody is the largest body of a request, in bytes, before and after it is
 	// decompressed; 0 means 64 MiB.

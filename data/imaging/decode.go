@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"math"
 
 	"github.com/resnet-go/resnet/internal/bmp"
 	"github.com/resnet-go/resnet/internal/jpeg"
@@ -16,14 +17,25 @@ import (
 // pixels, from which Pillow warns of a decompression bomb.
 const DefaultMaxPixels = 1024 * 1024 * 1024 / 4 / 3
 
+// MaxMemory returns how many bytes decoding a picture may take by a limit of pixels: 12
+// for each, of which the picture has 3, and a MiB. Progressive JPEG files take as many,
+// PNG files of 16 bits 11, and 19 if they are interlaced.
+func MaxMemory(maxPixels int) int64 {
+	const each, more = 12, 1 << 20
+	if int64(maxPixels) > (math.MaxInt64-more)/each {
+		return math.MaxInt64
+	}
+	return each*int64(maxPixels) + more
+}
+
 // ErrTooLarge is wrapped by the error for a picture with more pixels than
-// [DecodeOptions.MaxPixels].
+// [DecodeOptions.MaxPixels], or whose pixels need more memory than [MaxMemory].
 var ErrTooLarge = errors.New("too many pixels")
 
 // DecodeOptions are the limits and choices of [Decode]. The zero value is the
 // usual one.
 type DecodeOptions struct {
-	MaxPixels         int  // width times height; 0 means DefaultMaxPixels
+	MaxPixels         int  // width times height; 0 means DefaultMaxPixels; also limits the memory, see MaxMemory
 	IgnoreOrientation bool // leave the picture as stored, regardless of EXIF and XMP
 }
 
@@ -57,6 +69,24 @@ func size(kind format, data []byte, limit int) (w, h int, err error) {
 		err = fmt.Errorf("imaging: %w", err)
 	}
 	return w, h, err
+}
+
+// memory returns how many bytes decoding a picture that is not JPEG takes, reading only
+// the headers. w and h are its size.
+func memory(kind format, data []byte, w, h int) (int64, error) {
+	pixels := int64(w) * int64(h)
+	switch kind {
+	case formatPNG:
+		return pngMemory(data), nil
+	case formatGIF:
+		return 4 * pixels, nil
+	case formatWebP:
+		return webpMemory(data, w, h), nil
+	case formatTIFF:
+		n, err := tiff.Memory(data)
+		return n + 3*pixels, err
+	}
+	return 7 * pixels, nil // red, green, blue and alpha, and without alpha
 }
 
 // decodeWhole decodes a file that is not JPEG.

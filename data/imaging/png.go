@@ -5,10 +5,13 @@ import (
 	"compress/zlib"
 	"encoding/binary"
 	"errors"
+	"hash"
+	"hash/adler32"
 	"hash/crc32"
 	"image"
 	"image/png"
 	"io"
+	"runtime"
 )
 
 // pngSize returns the size in a file's header.
@@ -45,13 +48,63 @@ func decodePNG(data []byte) (image.Image, error) {
 	if !ok {
 		return nil, err
 	}
-	return png.Decode(bytes.NewReader(fixed))
+	if pngMemory(data) >= collectFrom {
+		runtime.GC() // the pixels of the first attempt go before those of the second come
+	}
+	m, second := png.Decode(fixed)
+	if fixed.failed {
+		return nil, err
+	}
+	return m, second
+}
+
+// collectFrom is the memory of a picture that is worth a collection of the garbage.
+const collectFrom = 64 << 20
+
+// pngMemory returns how many bytes the standard library's decoder takes, and the picture
+// that is made of its result.
+func pngMemory(data []byte) int64 {
+	header := data[16:29]
+	pixels := int64(binary.BigEndian.Uint32(header)) * int64(binary.BigEndian.Uint32(header[4:]))
+	each, out := int64(4), int64(3)
+	switch kind := header[9]; {
+	case kind == 3:
+		each = 1
+	case kind == 0 && !pngTransparent(data):
+		each, out = 1, 1
+	}
+	if header[8] == 16 {
+		each = max(2*each, 2)
+	}
+	if header[12] != 0 {
+		each *= 2 // each pass is a picture of its own first
+	}
+	return pixels * (each + out)
+}
+
+// pngTransparent reports whether a file has a color that is transparent.
+func pngTransparent(data []byte) bool {
+	for name := range pngChunks(data) {
+		switch name {
+		case "tRNS":
+			return true
+		case "IDAT":
+			return false
+		}
+	}
+	return false
 }
 
 // pngChunk is the contents of a chunk.
 type pngChunk struct {
-	data  []byte
-	sound bool // the checksum is right
+	data []byte
+	all  []byte // with the name before and the checksum behind; nil if it is cut off
+}
+
+// sound reports whether the checksum is right.
+func (c pngChunk) sound() bool {
+	end := len(c.all) - 4
+	return end > 0 && crc32.ChecksumIEEE(c.all[:end]) == binary.BigEndian.Uint32(c.all[end:])
 }
 
 // pngChunks gives the name and the contents of each complete chunk, and what there is of
@@ -63,12 +116,11 @@ func pngChunks(data []byte) func(yield func(string, pngChunk) bool) {
 			n := binary.BigEndian.Uint32(data)
 			if uint64(n)+12 > uint64(len(data)) {
 				if name := string(data[4:8]); name == "IDAT" {
-					yield(name, pngChunk{data[8:], false})
+					yield(name, pngChunk{data: data[8:]})
 				}
 				return
 			}
-			sum := binary.BigEndian.Uint32(data[8+n:])
-			if !yield(string(data[4:8]), pngChunk{data[8 : 8+n], crc32.ChecksumIEEE(data[4:8+n]) == sum}) {
+			if !yield(string(data[4:8]), pngChunk{data[8 : 8+n], data[4 : 12+n]}) {
 				return
 			}
 			data = data[12+n:]
@@ -79,11 +131,11 @@ func pngChunks(data []byte) func(yield func(string, pngChunk) bool) {
 // maxPNGSurplus bounds what is read after the last row for its checksum.
 const maxPNGSurplus = 1 << 20
 
-// mendPNG writes a file anew with only what its colors need: without damaged additional
-// chunks, data after the last row or a missing end. It is false if pixels are missing, or
-// if they, or the palette, may be damaged: if a checksum of their chunks is wrong, that of
-// the compressed rows must be right.
-func mendPNG(data []byte) ([]byte, bool) {
+// mendPNG reads a file anew with only what its colors need: without damaged additional
+// chunks, data after the last row or a missing end. It is false if the file cannot be
+// mended. Pixels and the palette must not be damaged: where a checksum of the chunks of
+// pixels is wrong, that of the compressed rows must be right.
+func mendPNG(data []byte) (*mendedPNG, bool) {
 	var header, palette []byte
 	var coded []io.Reader
 	sound := true
@@ -95,13 +147,13 @@ func mendPNG(data []byte) ([]byte, bool) {
 			}
 			header = c.data
 		case "PLTE":
-			if !c.sound {
+			if !c.sound() {
 				return nil, false
 			}
 			palette = c.data
 		case "IDAT":
 			coded = append(coded, bytes.NewReader(c.data))
-			sound = sound && c.sound
+			sound = sound && c.sound()
 		}
 		if name == "IEND" {
 			break
@@ -115,37 +167,87 @@ func mendPNG(data []byte) ([]byte, bool) {
 	if err != nil {
 		return nil, false
 	}
-	var rows bytes.Buffer
-	if _, err := io.CopyN(&rows, z, size); err != nil {
-		return nil, false
-	}
-	if !sound { // the end of the rows is an error if their own checksum is wrong or missing
-		if n, err := io.Copy(io.Discard, io.LimitReader(z, maxPNGSurplus)); err != nil || n == maxPNGSurplus {
-			return nil, false
-		}
-	}
-	var idat bytes.Buffer
-	stored, err := zlib.NewWriterLevel(&idat, zlib.NoCompression)
-	if err != nil {
-		return nil, false
-	}
-	stored.Write(rows.Bytes()) // neither fails: they write to memory
-	stored.Close()
-
-	out := append([]byte(nil), data[:8]...)
-	chunk := func(name string, b []byte) {
-		out = binary.BigEndian.AppendUint32(out, uint32(len(b)))
-		at := len(out)
-		out = append(append(out, name...), b...)
-		out = binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(out[at:]))
-	}
-	chunk("IHDR", header)
+	m := &mendedPNG{rows: z, left: size, sum: adler32.New(), doubtful: !sound}
+	m.ready.Write(data[:8])
+	m.chunk("IHDR", header)
 	if palette != nil {
-		chunk("PLTE", palette)
+		m.chunk("PLTE", palette)
 	}
-	chunk("IDAT", idat.Bytes())
-	chunk("IEND", nil)
-	return out, true
+	m.chunk("IDAT", []byte{0x78, 0x01}) // of zlib
+	return m, true
+}
+
+// mendedPNG reads a mended file, which is made as it is read: its rows, which may be
+// large, are in memory only piece by piece, uncompressed.
+type mendedPNG struct {
+	rows  io.Reader
+	left  int64 // bytes of rows
+	sum   hash.Hash32
+	block []byte
+	ready bytes.Buffer // what is to be read first
+	ended bool
+	// doubtful is set if the rows' own checksum must be right.
+	doubtful bool
+	failed   bool // pixels are missing, or may be damaged
+}
+
+// Read reads the file.
+func (m *mendedPNG) Read(p []byte) (int, error) {
+	if m.ready.Len() == 0 {
+		if m.failed {
+			return 0, io.ErrUnexpectedEOF
+		}
+		m.more()
+	}
+	return m.ready.Read(p)
+}
+
+// more adds a chunk with a stored block, or the end.
+func (m *mendedPNG) more() {
+	switch {
+	case m.left > 0:
+		const head = 5
+		n := min(m.left, 1<<15)
+		if m.block == nil {
+			m.block = make([]byte, head+n)
+		}
+		block := m.block[:head+n]
+		if _, err := io.ReadFull(m.rows, block[head:]); err != nil {
+			m.failed = true
+			return
+		}
+		if m.left -= n; m.left == 0 {
+			block[0] = 1 // the last
+			if m.failed = m.doubtful && !endsRight(m.rows); m.failed {
+				return
+			}
+		}
+		binary.LittleEndian.PutUint16(block[1:], uint16(n))
+		binary.LittleEndian.PutUint16(block[3:], ^uint16(n))
+		m.sum.Write(block[head:])
+		m.chunk("IDAT", block)
+	case !m.ended:
+		m.ended = true
+		m.chunk("IDAT", m.sum.Sum(nil))
+		m.chunk("IEND", nil)
+	}
+}
+
+// endsRight reports whether compressed rows end with their right checksum.
+func endsRight(rows io.Reader) bool {
+	n, err := io.Copy(io.Discard, io.LimitReader(rows, maxPNGSurplus))
+	return err == nil && n < maxPNGSurplus
+}
+
+// chunk adds a chunk.
+func (m *mendedPNG) chunk(name string, b []byte) {
+	var head [8]byte
+	binary.BigEndian.PutUint32(head[:], uint32(len(b)))
+	copy(head[4:], name)
+	sum := crc32.Update(crc32.ChecksumIEEE(head[4:]), crc32.IEEETable, b)
+	m.ready.Write(head[:])
+	m.ready.Write(b)
+	m.ready.Write(binary.BigEndian.AppendUint32(nil, sum))
 }
 
 // pngRows returns how many bytes the rows of a picture have, with their filters.

@@ -60,6 +60,7 @@ type Reader struct {
 	kind        format
 	w, h        int // as stored
 	limit       int // of pixels
+	memory      int64
 	orientation int
 	jpeg        jpeg.Decoder
 	whole       Image
@@ -86,6 +87,13 @@ func (r *Reader) Open(data []byte, opt DecodeOptions) error {
 	if err := checkSize(r.w, r.h, r.limit); err != nil {
 		return err
 	}
+	if r.memory, err = r.needs(); err != nil {
+		return fmt.Errorf("imaging: %w", err)
+	}
+	if most := MaxMemory(r.limit); r.memory > most {
+		return fmt.Errorf("imaging: %w: %d x %d of this kind take %d MiB to decode, and by the limit of %d pixels, %d MiB are allowed: save it with 8 bits, without interlacing or smaller",
+			ErrTooLarge, r.w, r.h, r.memory>>20, r.limit, most>>20)
+	}
 	if !opt.IgnoreOrientation {
 		r.orientation = Orientation(data)
 	}
@@ -93,6 +101,17 @@ func (r *Reader) Open(data []byte, opt DecodeOptions) error {
 		r.W, r.H = r.h, r.w
 	}
 	return nil
+}
+
+// Memory returns about how many bytes decoding the picture that is open takes, the
+// decoded picture among them.
+func (r *Reader) Memory() int64 { return r.memory }
+
+func (r *Reader) needs() (int64, error) {
+	if r.kind == formatJPEG {
+		return r.jpeg.Memory() + 3*int64(r.w)*int64(r.h), nil
+	}
+	return memory(r.kind, r.data, r.w, r.h)
 }
 
 func (r *Reader) size() (w, h int, err error) {
@@ -165,6 +184,9 @@ func (r *Reader) pixels(dst *Image, data []byte, part Rect, reduce int) (factor 
 		r.kept = r.Repeat
 	}
 	Crop(dst, &r.whole, part)
+	if !r.kept && len(r.whole.Pix) > maxKept {
+		r.whole = Image{} // not worth keeping for the next one
+	}
 	return 1, nil
 }
 

@@ -98,21 +98,46 @@ func webpSize(data []byte, limit int) (w, h int, err error) {
 }
 
 func checkWebPFrames(data []byte, limit int) error {
-	for kind, b := range riffChunks(data) {
-		switch {
-		case kind == "VP8 " && len(b) >= 10: // RFC 6386, section 9.1
-			w, h := binary.LittleEndian.Uint16(b[6:]), binary.LittleEndian.Uint16(b[8:])
-			if err := checkSize(int(w&0x3fff), int(h&0x3fff), limit); err != nil {
-				return err
-			}
-		case kind == "VP8L" && len(b) >= 5: // RFC 9649, section 3.4
-			bits := int(binary.LittleEndian.Uint32(b[1:]))
-			if err := checkSize(bits&0x3fff+1, bits>>14&0x3fff+1, limit); err != nil {
-				return err
-			}
+	for w, h := range webpFrames(data) {
+		if err := checkSize(w, h, limit); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// webpFrames returns the sizes in the headers of the frames of a file.
+func webpFrames(data []byte) iter.Seq2[int, int] {
+	return func(yield func(w, h int) bool) {
+		for kind, b := range riffChunks(data) {
+			w, h := 0, 0
+			switch {
+			case kind == "VP8 " && len(b) >= 10: // RFC 6386, section 9.1
+				w, h = int(binary.LittleEndian.Uint16(b[6:])&0x3fff), int(binary.LittleEndian.Uint16(b[8:])&0x3fff)
+			case kind == "VP8L" && len(b) >= 5: // RFC 9649, section 3.4
+				bits := int(binary.LittleEndian.Uint32(b[1:]))
+				w, h = bits&0x3fff+1, bits>>14&0x3fff+1
+			default:
+				continue
+			}
+			if !yield(w, h) {
+				return
+			}
+		}
+	}
+}
+
+// webpMemory returns how many bytes decoding takes: of the largest frame the pixels, the
+// decoder's copy of them and the picture, and of an animation the canvas.
+func webpMemory(data []byte, w, h int) int64 {
+	if f, animated, err := animatedWebP(data); err == nil && animated {
+		data = f.file
+	}
+	most := int64(w) * int64(h)
+	for w, h := range webpFrames(data) {
+		most = max(most, int64(w)*int64(h))
+	}
+	return 11 * most
 }
 
 // decodeWebP decodes a picture or the first frame of an animation, around which the

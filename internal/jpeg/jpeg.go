@@ -160,6 +160,25 @@ func (d *Decoder) Size(data []byte) (width, height int, err error) {
 	return d.frame.width, d.frame.height, nil
 }
 
+// Memory returns how many bytes the planes, and the coefficients of a progressive file,
+// of the picture take whose size was read last.
+func (d *Decoder) Memory() int64 {
+	mxx, myy := d.units()
+	each := int64(blockSize)
+	if d.frame.progressive {
+		each *= 3 // 2 more for each coefficient
+	}
+	n := int64(0)
+	for i := range d.comp[:d.frame.nComp] {
+		c := &d.comp[i]
+		n += int64(mxx*c.h) * int64(myy*c.v) * each
+	}
+	if d.frame.lossless { // whose units are samples
+		n /= blockSize
+	}
+	return n
+}
+
 // Decode decodes a file. The picture holds until the decoder's next use.
 func (d *Decoder) Decode(data []byte, opt Options) (*Picture, error) {
 	d.opt = opt

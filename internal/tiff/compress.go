@@ -36,46 +36,59 @@ func (l *layout) raw(i int) ([]byte, error) {
 	return raw, nil
 }
 
-// expand decompresses a strip or tile of h rows of stride bytes. The result may be
-// changed.
-func (l *layout) expand(raw []byte, stride, h int) ([]byte, error) {
+// streams reports whether a strip or tile is decompressed row by row.
+func (l *layout) streams() bool {
+	return l.compression == 5 || l.compression == 8 || l.compression == 32946
+}
+
+// expand decompresses a strip or tile of h rows of stride bytes. next returns one row
+// after the other, each of which may be changed and holds until the next; the caller
+// calls end at last. A strip may be the whole picture, in more bits and samples than
+// matter, and is not held as a whole where that is not needed.
+func (l *layout) expand(raw []byte, stride, h int) (next func() ([]byte, error), end func(), err error) {
+	if l.streams() {
+		r, err := l.stream(raw)
+		if err != nil {
+			return nil, nil, err
+		}
+		row := make([]byte, stride)
+		return func() ([]byte, error) {
+			_, err := io.ReadFull(r, row)
+			if err == io.EOF || err == io.ErrUnexpectedEOF {
+				err = errEnd
+			}
+			return row, err
+		}, func() { r.Close() }, nil
+	}
 	size := stride * h
+	var all []byte
 	switch l.compression {
 	case 1:
 		if len(raw) < size {
-			return nil, errEnd
+			return nil, nil, errEnd
 		}
-		return raw[:size], nil
+		all = raw[:size]
 	case 2, 3, 4:
-		return decodeFax(raw, l.cw, h, l.compression, l.value(tagT4Options, 0, 0))
-	case 5:
-		if len(raw) >= 2 && raw[0] == 0 && raw[1]&1 == 1 {
-			return nil, errors.New("LZW of before 1988, which is not read: save it anew")
-		}
-		r := lzw.NewReader(bytes.NewReader(raw), lzw.MSB, 8)
-		defer r.Close()
-		return readFull(r, size)
-	case 8, 32946:
-		r, err := zlib.NewReader(bytes.NewReader(raw))
-		if err != nil {
-			return nil, err
-		}
-		return readFull(r, size)
+		all, err = decodeFax(raw, l.cw, h, l.compression, l.value(tagT4Options, 0, 0))
+	default:
+		all, err = unpackBits(raw, size)
 	}
-	return unpackBits(raw, size)
+	return func() ([]byte, error) {
+		row := all[:stride]
+		all = all[stride:]
+		return row, nil
+	}, func() {}, err
 }
 
-// readFull reads size bytes, taking memory as they come.
-func readFull(r io.Reader, size int) ([]byte, error) {
-	var b bytes.Buffer
-	n, err := io.CopyN(&b, r, int64(size))
-	if err == io.EOF && n < int64(size) {
-		err = errEnd
+// stream decompresses LZW and Deflate.
+func (l *layout) stream(raw []byte) (io.ReadCloser, error) {
+	if l.compression != 5 {
+		return zlib.NewReader(bytes.NewReader(raw))
 	}
-	if err != nil {
-		return nil, err
+	if len(raw) >= 2 && raw[0] == 0 && raw[1]&1 == 1 {
+		return nil, errors.New("LZW of before 1988, which is not read: save it anew")
 	}
-	return b.Bytes(), nil
+	return lzw.NewReader(bytes.NewReader(raw), lzw.MSB, 8), nil
 }
 
 // unpackBits undoes PackBits (TIFF 6.0, section 9).

@@ -183,6 +183,37 @@ func (l *layout) premultiplied(n int) {
 	}
 }
 
+// Memory returns how many bytes [Decode] takes for the first picture.
+func Memory(data []byte) (int64, error) {
+	l, err := newLayout(data, nil)
+	if err != nil {
+		return 0, err
+	}
+	samples := l.samples
+	if l.planar {
+		samples = 1
+	}
+	pixels, part, row := int64(l.w)*int64(l.h), int64(l.cw)*int64(l.ch), (int64(l.cw)*int64(samples*l.bits)+7)/8
+	switch {
+	case l.compression == 7: // planes, coefficients and interleaved samples
+		part *= int64(4 * min(samples, 4))
+	case l.streams():
+		part = 3 * row // of subsampled YCbCr, it has more than one line
+	case l.compression == 1: // is in the file
+		part = 0
+	default:
+		part = row * int64(l.ch)
+	}
+	n := pixels * int64(l.used)
+	switch l.photo {
+	case whiteIsZero, blackIsZero:
+		return n + max(part, pixels), nil
+	case photoCMYK:
+		return n + part, nil
+	}
+	return n + max(part, 4*pixels), nil
+}
+
 // Decode decodes the first picture to an *image.Gray, *image.NRGBA, *image.CMYK.
 func Decode(data []byte, decode JPEG) (image.Image, error) {
 	l, err := newLayout(data, decode)
@@ -251,12 +282,16 @@ func (l *layout) part(pix []byte, i, plane, x0, y0 int) error {
 		units := (l.cw + l.stepX - 1) / l.stepX
 		stride, h = units*(l.stepX*l.stepY+2), (h+l.stepY-1)/l.stepY
 	}
-	buf, err := l.expand(raw, stride, h)
+	next, end, err := l.expand(raw, stride, h)
 	if err != nil {
 		return err
 	}
+	defer end()
 	for y := range h {
-		row := buf[y*stride : (y+1)*stride]
+		row, err := next()
+		if err != nil {
+			return err
+		}
 		if l.compression != 1 && l.number(tagPredictor, 1) == 2 {
 			l.unpredict(row, samples)
 		}
