@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -54,7 +53,7 @@ func (c *evalCommand) runBoxes(ctx context.Context, m *resnet.Model) error {
 	e := &evaluation{Model: m.Name(), Data: splits.Spec, Split: part, Skipped: found.Skipped, Objects: found}
 	if c.outDir != "" {
 		if err := c.writeBoxes(e); err != nil {
-			return fmt.Errorf("--out: %w", err)
+			return err
 		}
 	}
 	if c.json {
@@ -65,12 +64,6 @@ func (c *evalCommand) runBoxes(ctx context.Context, m *resnet.Model) error {
 
 // writeBoxes writes the report and all detections.
 func (c *evalCommand) writeBoxes(e *evaluation) error {
-	if err := os.MkdirAll(c.outDir, 0o755); err != nil {
-		return err
-	}
-	if err := writeJSON(filepath.Join(c.outDir, "report.json"), e); err != nil {
-		return err
-	}
 	results := make([]cocoResult, len(e.Objects.Found))
 	for i, d := range e.Objects.Found {
 		results[i] = cocoResult{ImageID: d.Image, CategoryID: int(d.Category), Box: d.Box, Score: d.Score}
@@ -78,7 +71,12 @@ func (c *evalCommand) writeBoxes(e *evaluation) error {
 			results[i].Segmentation = &cocoRunCodes{[2]int{d.Mask.H, d.Mask.W}, d.Mask.String()}
 		}
 	}
-	return atomicfile.Write(filepath.Join(c.outDir, "results.json"), func(w io.Writer) error { return encodeJSON(w, results, "", true) })
+	return writeReport(c.outDir, func(dir string) error {
+		if err := writeJSON(filepath.Join(dir, "report.json"), e); err != nil {
+			return err
+		}
+		return atomicfile.Write(filepath.Join(dir, "results.json"), func(w io.Writer) error { return encodeJSON(w, results, "", true) })
+	})
 }
 
 // cocoLines are the rows of COCO's table, in its order.

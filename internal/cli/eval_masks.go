@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strconv"
 
@@ -40,14 +39,14 @@ func (c *evalCommand) runMasks(ctx context.Context, m *resnet.Model, ds data.Mas
 	}
 	e := &evaluation{Model: m.Name(), Data: spec, Split: part, Skipped: found.Skipped, Masks: found}
 	if c.outDir != "" {
-		if err := os.MkdirAll(c.outDir, 0o755); err != nil {
-			return fmt.Errorf("--out: %w", err)
-		}
-		if err := writeJSON(filepath.Join(c.outDir, "report.json"), e); err != nil {
+		err := writeReport(c.outDir, func(dir string) error {
+			if err := writeJSON(filepath.Join(dir, "report.json"), e); err != nil {
+				return err
+			}
+			return atomicfile.Write(filepath.Join(dir, "classes.csv"), e.writeClasses)
+		})
+		if err != nil {
 			return err
-		}
-		if err := atomicfile.Write(filepath.Join(c.outDir, "classes.csv"), e.writeClasses); err != nil {
-			return fmt.Errorf("--out: %w", err)
 		}
 	}
 	if c.json {
