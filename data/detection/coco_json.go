@@ -115,6 +115,14 @@ func readCOCO(name string, r io.Reader, limit int64) (*cocoFile, error) {
 	if _, err := dec.Token(); err != nil {
 		return nil, f.syntax("", dec, err)
 	}
+	m.item = maxItem
+	end := dec.InputOffset()
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		if large := (*limitread.TooLarge)(nil); errors.As(err, &large) {
+			return nil, f.syntax("", dec, err)
+		}
+		return nil, fmt.Errorf("%s: the file continues after the end of its JSON at byte %d: is it two files in one, or was it written over a longer one?", name, end)
+	}
 	if !seen["images"] || !seen["annotations"] {
 		return nil, fmt.Errorf("%s: %w", name, errNotCOCO)
 	}
@@ -210,7 +218,7 @@ func (f *cocoFile) check() error {
 			return wrong("image", i, m.ID, "file_name", "missing", "must name the picture")
 		}
 		for k, n := range []number{m.Width, m.Height} {
-			if n.bad != "" || n.v < 0 || n.v > 1<<24 {
+			if n.bad != "" || n.word || n.v < 0 || n.v > 1<<24 {
 				return wrong("image", i, m.ID, []string{"width", "height"}[k], orValue(n), "must be a number of pixels")
 			}
 		}
@@ -225,8 +233,8 @@ func (f *cocoFile) check() error {
 			return wrong("annotation", i, o.ID, "category_id", orMissing(o.CategoryID.bad), "must be a category's id")
 		case o.Bbox.bad != "":
 			return wrong("annotation", i, o.ID, "bbox", o.Bbox.bad, "must be four numbers: x, y, width, height in pixels")
-		case o.Area.bad != "":
-			return wrong("annotation", i, o.ID, "area", o.Area.bad, "must be a number")
+		case o.Area.bad != "" || o.Area.word:
+			return wrong("annotation", i, o.ID, "area", orValue(o.Area), "must be a number")
 		case o.IsCrowd.bad != "":
 			return wrong("annotation", i, o.ID, "iscrowd", o.IsCrowd.bad, "must be 0 or 1")
 		case o.Segmentation.bad != "":
@@ -244,8 +252,11 @@ func orMissing(bad string) string {
 }
 
 func orValue(n number) string {
-	if n.bad != "" {
+	switch {
+	case n.bad != "":
 		return n.bad
+	case n.word:
+		return "true or false"
 	}
 	return fmt.Sprint(n.v)
 }

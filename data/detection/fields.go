@@ -72,9 +72,18 @@ func (i id) String() string {
 
 // number is a number.
 type number struct {
-	v   float64
-	set bool
-	bad string
+	v    float64
+	set  bool
+	word bool // true or false, which some programs write for iscrowd
+	bad  string
+}
+
+// decimal reads a finite decimal number. Go's other spellings, as 1_0 and 0x10, are
+// those of no program that writes annotations.
+func decimal(text string) (float64, bool) {
+	text = strings.TrimSpace(text)
+	v, err := strconv.ParseFloat(text, 64)
+	return v, err == nil && !strings.ContainsAny(text, "_xX") && !math.IsInf(v, 0) && !math.IsNaN(v)
 }
 
 func (x *number) UnmarshalJSON(b []byte) error {
@@ -84,11 +93,12 @@ func (x *number) UnmarshalJSON(b []byte) error {
 	case isNull:
 		return nil
 	case text == "true":
-		x.v = 1
+		x.v, x.word = 1, true
 	case text == "false":
+		x.word = true
 	default:
-		var err error
-		if x.v, err = strconv.ParseFloat(strings.TrimSpace(text), 64); err != nil || !ok || math.IsInf(x.v, 0) || math.IsNaN(x.v) {
+		v, isNumber := decimal(text)
+		if x.v = v; !isNumber || !ok {
 			x.bad = shorten(b)
 		}
 	}
@@ -149,7 +159,7 @@ func (x *box) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	for i, n := range v {
-		if !n.set || n.bad != "" {
+		if !n.set || n.word || n.bad != "" {
 			x.bad = shorten(b)
 		}
 		x.v[i] = n.v
@@ -236,8 +246,8 @@ func parseNumbers(b []byte) ([]float64, int, error) {
 	for len(bytes.TrimSpace(inside)) > 0 {
 		var item []byte
 		item, inside, _ = bytes.Cut(inside, []byte(","))
-		f, err := strconv.ParseFloat(string(bytes.Trim(item, "\" \t\r\n")), 64)
-		if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
+		f, ok := decimal(string(bytes.Trim(item, "\" \t\r\n")))
+		if !ok {
 			return nil, 0, fmt.Errorf("%s is not a number", shorten(item))
 		}
 		v = append(v, f)
@@ -255,7 +265,7 @@ func parseRuns(b []byte) (*masks.RLE, error) {
 	if err := json.Unmarshal(b, &v); err != nil {
 		return nil, fmt.Errorf("%s is not a mask with size and counts", shorten(b))
 	}
-	if len(v.Size) != 2 || v.Size[0].bad+v.Size[1].bad != "" {
+	if len(v.Size) != 2 || v.Size[0].bad+v.Size[1].bad != "" || v.Size[0].word || v.Size[1].word {
 		return nil, fmt.Errorf("size is not [height, width]")
 	}
 	var size [2]int

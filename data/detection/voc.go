@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/resnet-go/resnet/data"
@@ -34,16 +32,16 @@ type vocXML struct {
 }
 
 type vocObject struct {
-	Name      string   `xml:"name"`
-	Difficult *string  `xml:"difficult"`
+	Names     []string `xml:"name"`
+	Difficult []string `xml:"difficult"`
 	Boxes     []vocBox `xml:"bndbox"`
 }
 
 type vocBox struct {
-	Xmin string `xml:"xmin"`
-	Ymin string `xml:"ymin"`
-	Xmax string `xml:"xmax"`
-	Ymax string `xml:"ymax"`
+	Xmin []string `xml:"xmin"`
+	Ymin []string `xml:"ymin"`
+	Xmax []string `xml:"xmax"`
+	Ymax []string `xml:"ymax"`
 }
 
 // vocPicture is what one XML file gives.
@@ -84,18 +82,35 @@ func parseVOC(file string, text []byte) (*vocPicture, error) {
 		}
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	if err := onlyRoot(dec); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
 	p := &vocPicture{file: file, filename: strings.TrimSpace(x.Filename)}
 	// Many files have no size, or 0.
 	p.w, p.h = size(x.Width), size(x.Height)
 	for i, o := range x.Objects {
-		class := strings.TrimSpace(o.Name)
+		class := ""
+		if len(o.Names) > 0 {
+			class = strings.TrimSpace(o.Names[0])
+		}
 		if class == "" {
 			return nil, fmt.Errorf("%s: object %d: name is missing, must be the class", file, i+1)
 		}
+		twice := func(field string) error {
+			return fmt.Errorf("%s: object %d (%s) has %s more than once: keep one, or make it two objects", file, i+1, class, field)
+		}
+		switch {
+		case len(o.Names) > 1:
+			return nil, twice("name")
+		case len(o.Difficult) > 1:
+			return nil, twice("difficult")
+		case len(o.Boxes) > 1:
+			return nil, twice("bndbox")
+		}
 		e := vocEntry{class: class}
-		if o.Difficult != nil && strings.TrimSpace(*o.Difficult) != "" {
+		if len(o.Difficult) > 0 && strings.TrimSpace(o.Difficult[0]) != "" {
 			e.known = true
-			switch v := strings.ToLower(strings.TrimSpace(*o.Difficult)); v {
+			switch v := strings.ToLower(strings.TrimSpace(o.Difficult[0])); v {
 			case "0", "false", "no", "unspecified":
 			case "1", "true", "yes":
 				e.difficult = true
@@ -106,13 +121,20 @@ func parseVOC(file string, text []byte) (*vocPicture, error) {
 		if len(o.Boxes) > 0 {
 			e.hasBox = true
 			b := o.Boxes[0]
-			for k, field := range []struct{ name, text string }{{"xmin", b.Xmin}, {"ymin", b.Ymin}, {"xmax", b.Xmax}, {"ymax", b.Ymax}} {
-				v, err := strconv.ParseFloat(strings.TrimSpace(field.text), 64)
-				if err != nil || math.IsInf(v, 0) || math.IsNaN(v) {
-					return nil, fmt.Errorf("%s: object %d (%s): %s is %q, must be a number", file, i+1, class, field.name, field.text)
+			for k, field := range []struct {
+				name  string
+				texts []string
+			}{{"xmin", b.Xmin}, {"ymin", b.Ymin}, {"xmax", b.Xmax}, {"ymax", b.Ymax}} {
+				if len(field.texts) > 1 {
+					return nil, twice(field.name)
+				}
+				text := strings.Join(field.texts, "")
+				v, ok := decimal(text)
+				if !ok {
+					return nil, fmt.Errorf("%s: object %d (%s): %s is %q, must be a number", file, i+1, class, field.name, text)
 				}
 				e.box[k] = v
-				e.point = e.point || strings.Contains(field.text, ".")
+				e.point = e.point || strings.Contains(text, ".")
 			}
 		}
 		p.objects = append(p.objects, e)
@@ -120,9 +142,36 @@ func parseVOC(file string, text []byte) (*vocPicture, error) {
 	return p, nil
 }
 
+// onlyRoot returns an error if more than comments and white space follows the root,
+// where the decoder stops.
+func onlyRoot(dec *xml.Decoder) error {
+	for {
+		t, err := dec.Token()
+		switch t := t.(type) {
+		case xml.StartElement:
+			return fmt.Errorf("line %d: a second element <%s> after the first <annotation>: a file describes one picture, so split it", inLine(dec), t.Name.Local)
+		case xml.CharData:
+			if len(bytes.TrimSpace(t)) > 0 {
+				return fmt.Errorf("line %d: the file continues after </annotation>: remove what follows", inLine(dec))
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("after </annotation>: %w", err)
+		}
+	}
+}
+
+func inLine(dec *xml.Decoder) int {
+	line, _ := dec.InputPos()
+	return line
+}
+
 func size(s string) int {
-	v, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
-	if err != nil || !(v > 0 && v < 1<<24) {
+	v, ok := decimal(s)
+	if !ok || !(v > 0 && v < 1<<24) {
 		return 0
 	}
 	return int(v)
