@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/csv"
 	"fmt"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/plaintext"
 )
 
 // classes are the names of a dataset's classes, and how masks show them.
@@ -52,7 +54,11 @@ func (t *tree) classes() (*classes, error) {
 			if err != nil {
 				return nil, err
 			}
-			c, err := f.parse(strings.TrimPrefix(string(b), "\ufeff"))
+			b, err = plaintext.Decode(b)
+			var c *classes
+			if err == nil {
+				c, err = f.parse(string(b))
+			}
 			if err == nil && len(c.names) > maxClasses {
 				err = fmt.Errorf("it names %d classes, more than %d", len(c.names), maxClasses)
 			}
@@ -68,13 +74,38 @@ func (t *tree) classes() (*classes, error) {
 	return nil, nil
 }
 
-// parseClassNames reads one name for each line: the class of value 0, 1, ….
+// colorTable are lines NAME RED GREEN BLUE or RED GREEN BLUE NAME.
+var colorTable = regexp.MustCompile(`^(?:\S.*?[\s,;:]+\d{1,3}(?:[\s,;]+\d{1,3}){2}|\d{1,3}(?:[\s,;]+\d{1,3}){2}[\s,;:]+\S.*)$`)
+
+// parseClassNames reads one name for each line: the class of value 0, 1, …. An empty
+// line would give the classes after it other values, unless it is at the end.
 func parseClassNames(text string) (*classes, error) {
 	c := &classes{}
+	at := map[string]int{}
+	n, empty, colors := 0, 0, 0
 	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" {
-			c.names = append(c.names, line)
+		n++
+		if line = strings.TrimSpace(line); line == "" {
+			if empty == 0 {
+				empty = n
+			}
+			continue
 		}
+		if empty > 0 {
+			return nil, fmt.Errorf("line %d is empty, but names follow, and a class is the number of its line: remove the line, or name the class", empty)
+		}
+		if first, twice := at[line]; twice {
+			return nil, fmt.Errorf("lines %d and %d both name the class %q: give each class its own name, or use classes.csv, with lines NAME,VALUE, to join values", first, n, line)
+		}
+		at[line] = n
+		c.names = append(c.names, line)
+		if colorTable.MatchString(line) {
+			colors++
+		}
+	}
+	if colors > 0 && colors == len(c.names) {
+		return nil, fmt.Errorf("every line has a name and a color, such as %q, but each must be a name alone: "+
+			"write the colors of the masks to class_dict.csv, with lines NAME,RED,GREEN,BLUE", c.names[0])
 	}
 	return c, nil
 }
