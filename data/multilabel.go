@@ -88,6 +88,9 @@ func openMultiLabel(src source, opt Options) (*Splits, error) {
 		}
 		slices.Sort(classes)
 		classes = slices.Compact(classes)
+		if err := wrongSeparator(rows, classes); err != nil && path.Ext(labelFile) == ".csv" {
+			return nil, fmt.Errorf("%s: %w", labelFile, err)
+		}
 	}
 	if len(classes) == 0 {
 		return nil, fmt.Errorf("%s gives no labels", labelFile)
@@ -269,6 +272,36 @@ func parseLabelCSV(text []byte) (rows []labelRow, classes []string, err error) {
 		}
 		rows = append(rows, row)
 	}
+}
+
+// wrongSeparator returns an error if a label is several others, joined by a comma or a
+// semicolon. classes is sorted.
+func wrongSeparator(rows []labelRow, classes []string) error {
+	in := make(map[string]int) // the labels that have each part
+	parts := func(label string) []string {
+		p := strings.FieldsFunc(label, func(r rune) bool { return r == ',' || r == ';' })
+		for i := range p {
+			p[i] = strings.TrimSpace(p[i])
+		}
+		return p
+	}
+	for _, c := range classes {
+		p := parts(c)
+		slices.Sort(p)
+		for _, name := range slices.Compact(p) {
+			in[name]++
+		}
+	}
+	for _, r := range rows {
+		for _, l := range r.Labels {
+			p := parts(l)
+			if len(p) > 1 && !slices.ContainsFunc(p, func(name string) bool { return in[name] < 2 }) {
+				return fmt.Errorf("%s: the label %q is made of other labels (%s): write %s, as | separates labels, or name the classes in classes.txt",
+					r.where, l, strings.Join(p, ", "), strings.Join(p, "|"))
+			}
+		}
+	}
+	return nil
 }
 
 func nonEmptyLines(text string) []string {
