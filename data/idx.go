@@ -22,6 +22,9 @@ import (
 // maxIDX keeps the size in an IDX file's header far from overflow.
 const maxIDX = 1 << 40
 
+// maxDeflate is the most bytes that one packed byte unpacks to, rounded up.
+const maxDeflate = 1100
+
 // maxNames is the limit of a file of class names, in bytes.
 const maxNames = 1 << 20
 
@@ -302,8 +305,8 @@ type idxFile struct {
 }
 
 // parseIDX reads an array of bytes with rank dimensions to the end of r, which unpacks
-// a file of packed bytes. Memory grows with the data, not with the size in the header,
-// which may be hostile, up to the budget of the file.
+// a file of packed bytes. The budget of the file bounds the memory; where the file is
+// too small for the size in the header, memory grows with the data alone.
 func parseIDX(r io.Reader, rank int, packed int64) (*idxFile, error) {
 	head := make([]byte, 4+4*rank)
 	if _, err := io.ReadFull(r, head); err != nil {
@@ -326,6 +329,9 @@ func parseIDX(r io.Reader, rank int, packed int64) (*idxFile, error) {
 		return nil, err
 	}
 	var buf bytes.Buffer
+	if size <= maxDeflate*packed { // else it is cut off, or hostile
+		buf.Grow(int(size) + 1 + bytes.MinRead) // a buffer that grows holds the data several times
+	}
 	n, err := io.Copy(&buf, io.LimitReader(r, size+1))
 	if err != nil {
 		return nil, err

@@ -1,6 +1,8 @@
 package data
 
 import (
+	"bytes"
+	"compress/gzip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +10,7 @@ import (
 	"testing/fstest"
 
 	"github.com/resnet-go/resnet/data/imaging"
+	"github.com/resnet-go/resnet/internal/membound"
 )
 
 // TestEMNIST checks that the labels of letters, which begin at 1, are classes from
@@ -55,4 +58,23 @@ func TestPythonCIFAR(t *testing.T) {
 	checkError(t, err, "cifar-10-batches-py/data_batch_1", "Python version", "binary version")
 	_, err = OpenCIFAR100(fstest.MapFS{"train": file([]byte("x"))}, Options{})
 	checkError(t, err, "Python version", "cifar-100-binary")
+}
+
+// TestIDXOnce checks that what a packed file holds is in memory once.
+func TestIDXOnce(t *testing.T) {
+	const side = 2048
+	b := append([]byte{0, 0, 8, 3, 0, 0, 0, 4, 0, 0, side >> 8, 0, 0, 0, side >> 8, 0}, make([]byte, 4*side*side)...)
+	packed := gzipped(b)
+	used, over := membound.Over(1<<20, 1, len(b), func() {
+		z, err := gzip.NewReader(bytes.NewReader(packed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, err := parseIDX(z, 3, int64(len(packed))); err != nil || len(f.data) != 4*side*side {
+			t.Error(err)
+		}
+	})
+	if over {
+		t.Errorf("%d bytes for a content of %d", used, len(b))
+	}
 }
