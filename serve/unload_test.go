@@ -94,11 +94,19 @@ func TestUnloadReturnsMemory(t *testing.T) {
 		return before, holds(t)
 	}
 	run(5)
-	began := time.Now()
-	before, after := run(cycles)
-	t.Logf("%d cycles of a model of %d bytes in %v: %+v, then %+v", cycles, info.Size(), time.Since(began), before, after)
-	if what := leaked(before, after, cycles, info.Size()); what != "" {
-		t.Errorf("%s in %d cycles of a model of %d bytes", what, cycles, info.Size())
+	var before, after held
+	for turn := 1; ; turn++ {
+		began := time.Now()
+		before, after = run(cycles)
+		t.Logf("%d cycles of a model of %d bytes in %v: %+v, then %+v", cycles, info.Size(), time.Since(began), before, after)
+		what := leaked(before, after, cycles, info.Size())
+		if what == "" {
+			break
+		}
+		if turn == 3 { // what the tests before have left ends once, a leak does not
+			t.Errorf("%s in %d cycles of a model of %d bytes", what, cycles, info.Size())
+			break
+		}
 	}
 	leak = true
 	if before, after = run(few); leaked(before, after, few, info.Size()) == "" {
