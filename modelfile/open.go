@@ -412,7 +412,7 @@ func read(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error
 }
 
 func readKeras(h *weights.Handle, opt Options) (*weights.File, *weights.Source, error) {
-	m, err := keras.Read(h, h.Size())
+	m, err := keras.Read(h, h.Size(), keras.ReadOptions{SkipChecksums: opt.SkipChecksums})
 	if errors.Is(err, keras.ErrArchitecture) {
 		return nil, nil, fmt.Errorf("%s %w: files of weights alone are known from %s only", h.Path(), ErrNoNetwork, strings.Join(keras.Applications(), ", "))
 	}

@@ -373,7 +373,7 @@ func FuzzRead(f *testing.F) {
 		return nil
 	}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		used, over := membound.Over(membound.Slack+4*unpackBase, 4*unpackTimes, len(b), func() { _, _ = Read(bytes.NewReader(b), int64(len(b))) })
+		used, over := membound.Over(membound.Slack+4*unpackBase, 4*unpackTimes, len(b), func() { _, _ = Read(bytes.NewReader(b), int64(len(b)), ReadOptions{}) })
 		if over {
 			t.Errorf("a file of %d bytes took %d", len(b), used)
 		}

@@ -83,7 +83,7 @@ func unpacked(t testing.TB, name string) []byte {
 func golden1(t testing.TB, name string) *Model {
 	t.Helper()
 	b := unpacked(t, name)
-	m, err := Read(bytes.NewReader(b), int64(len(b)))
+	m, err := Read(bytes.NewReader(b), int64(len(b)), ReadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

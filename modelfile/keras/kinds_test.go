@@ -89,7 +89,7 @@ func checkKind(t *testing.T, path string, content []byte) {
 	if err := json.Unmarshal(b, &want); err != nil {
 		t.Fatal(err)
 	}
-	m, err := Read(bytes.NewReader(content), int64(len(content)))
+	m, err := Read(bytes.NewReader(content), int64(len(content)), ReadOptions{})
 	if err != nil {
 		t.Errorf("%s: %v", path, err)
 		return

@@ -54,31 +54,41 @@ func load(path string, config []byte) (*Model, error) {
 		return nil, err
 	}
 	defer f.Close()
-	m, err := read(f, f.Size(), config)
+	m, err := read(f, f.Size(), config, ReadOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return m, nil
 }
 
-// Read is [Load] for a file of size bytes in r.
-func Read(r io.ReaderAt, size int64) (*Model, error) { return read(r, size, nil) }
+// ReadOptions are the choices of [Read].
+type ReadOptions struct {
+	// SkipChecksums does not compare the checksum of an HDF5 file of ours.
+	SkipChecksums bool
+}
 
-func read(r io.ReaderAt, size int64, config []byte) (*Model, error) {
-	m, err := readFile(r, size, config)
+// Read is [Load] for a file of size bytes in r.
+func Read(r io.ReaderAt, size int64, opt ReadOptions) (*Model, error) { return read(r, size, nil, opt) }
+
+func read(r io.ReaderAt, size int64, config []byte, opt ReadOptions) (*Model, error) {
+	m, err := readFile(r, size, config, opt)
 	if err != nil || !m.Info.Hyphens {
 		return m, err
 	}
 	return m.respelled("-", ".")
 }
 
-func readFile(r io.ReaderAt, size int64, config []byte) (*Model, error) {
+func readFile(r io.ReaderAt, size int64, config []byte, opt ReadOptions) (*Model, error) {
 	var magic [4]byte
 	if _, err := r.ReadAt(magic[:], 0); err == nil && string(magic[:]) == "PK\x03\x04" {
 		if config != nil {
 			return nil, errors.New("keras: the archive has a config already: do not give another")
 		}
 		return readArchive(r, size)
+	}
+	size, err := unsealed(r, size, opt.SkipChecksums)
+	if err != nil {
+		return nil, err
 	}
 	h, err := hdf5.NewReader(r, size)
 	if errors.Is(err, hdf5.ErrFormat) {

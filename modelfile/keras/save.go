@@ -33,6 +33,9 @@ const kerasVersion = "3.0.0"
 // model in the form of Keras 2, which Keras 3 reads too, by load_model and by
 // load_weights. The same model always gives the same bytes.
 //
+// Behind the end of an HDF5 file, which other programs do not read and cut off when they
+// change the file, is its checksum.
+//
 // A trained optimizer is not kept. Initializers and regularizers of layers are
 // kept only where the form stays the same.
 func Save(path string, m *Model) error {
@@ -43,11 +46,11 @@ func Save(path string, m *Model) error {
 	var write func(w io.Writer) error
 	switch {
 	case strings.HasSuffix(path, ".keras"):
-		write = m.writeArchive
+		write = m.writeArchive // which has checksums of its own
 	case strings.HasSuffix(path, ".weights.h5"):
-		write = m.writeWeights
+		write = sealed(m.writeWeights)
 	case strings.HasSuffix(path, ".h5"), strings.HasSuffix(path, ".hdf5"):
-		write = m.writeLegacy
+		write = sealed(m.writeLegacy)
 	default:
 		return fmt.Errorf("keras: %s: want a name that ends in .keras, .weights.h5 or .h5", path)
 	}
