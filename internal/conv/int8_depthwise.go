@@ -15,8 +15,8 @@ import (
 //
 //	[rows][places][C]uint32
 //
-// There is one place for every step pixels of the padded row: where a word of some output
-// begins.
+// There is one place for every step pixels of the padded row, among them those where a word
+// of an output begins.
 type int8Depthwise struct {
 	conv   Conv
 	kernel vec.DepthwiseWords
@@ -42,9 +42,9 @@ func newInt8Depthwise(c Conv) *int8Depthwise {
 	d := &int8Depthwise{conv: c}
 	taps := 4 / gemm8.Size()
 	words := isa.CeilDiv(c.S, taps)
-	d.step = divisor(c.StrideW, taps*c.DilW)
-	if words == 1 {
-		d.step = c.StrideW
+	d.step = c.StrideW
+	if words > 1 && taps*c.DilW%c.StrideW != 0 {
+		d.step = 1
 	}
 	d.kernel = vec.DepthwiseWords{
 		Taps: taps, C: c.C, OW: c.OutW(), Rows: c.R, Words: words,
@@ -57,14 +57,6 @@ func newInt8Depthwise(c Conv) *int8Depthwise {
 	n := max(int8DepthwiseWords/(d.places*c.C)-d.inRows(1)+1, 1) / c.StrideH
 	d.rows = newBlocks(c.OutH(), min(c.OutH(), max(n, 4), max(isa.CeilDiv(c.N*c.OutH(), targetTasks), 4)))
 	return d
-}
-
-// divisor returns the greatest common divisor of positive numbers.
-func divisor(a, b int) int {
-	for b != 0 {
-		a, b = b, a%b
-	}
-	return a
 }
 
 // inRows returns the input rows that a number of output rows reads.
