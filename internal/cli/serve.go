@@ -195,8 +195,6 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 		}
 		o.Models = append(o.Models, src)
 	}
-	saving.Store(true) // the requests in progress are answered after a signal
-	defer saving.Store(false)
 	o.OpenLater = true // an address in use is told first, and clients get an answer meanwhile
 	s, err := serve.New(cmd.Context(), *o)
 	if errors.Is(err, serve.ErrOptions) {
@@ -210,7 +208,11 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 	}
 	var at net.Addr
 	began := time.Now()
-	c.listen.Listening = func(a net.Addr) { at = a }
+	c.listen.Listening = func(a net.Addr) {
+		at = a
+		saving.Store(true) // the requests in progress are answered after a signal
+	}
+	defer saving.Store(false)
 	c.listen.Opened = func() { c.announce(at, time.Since(began), s.PictureCall()) }
 	err = s.ListenAndServe(cmd.Context(), c.listen)
 	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "listen" {

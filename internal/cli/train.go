@@ -138,7 +138,6 @@ With --json, stdout has one line per epoch, and the result as the last line.`,
 }
 
 func (c *trainCommand) run(cmd *cobra.Command) error {
-	saving.Store(true)
 	if c.engines.Ranks == nil {
 		if name, n := manyStarted(environment); n > 1 {
 			c.note("%s is %d: each of these processes trains a network of its own; the program resnet-mpi trains one with all of them, see docs/scale.md", name, n)
@@ -188,6 +187,7 @@ func (c *trainCommand) train(cmd *cobra.Command, ranks Ranks) error {
 		c.printf("%s", text)
 		return nil
 	}
+	saving.Store(true)
 	switch {
 	case c.findLR:
 		return c.runFindLR(cmd.Context(), cfg)
