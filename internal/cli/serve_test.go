@@ -21,6 +21,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/resnet-go/resnet"
+	"github.com/resnet-go/resnet/modelfile"
 )
 
 // serving runs resnet serve and returns its address; the test's end is the signal that
@@ -94,7 +95,7 @@ func TestServe(t *testing.T) {
 	if err := os.WriteFile(config, []byte("queue: 7\nwatch: 20ms\ncors: [https://a.example, https://b.example]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	line, stop := serving(t, "--model", "", "--model", file, "--model", "photos:3="+file, "--config", config)
+	line, stop := serving(t, "--model", modelfile.EmbeddedName, "--model", file, "--model", "photos:3="+file, "--config", config)
 	if len(line.Models) != 3 || line.Models[0].Name != "resnet20" || line.Models[1].Name != filepath.Base(dir) || line.Models[2] != (servedModel{"photos", "3"}) {
 		t.Errorf("%+v", line)
 	}
