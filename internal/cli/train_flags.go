@@ -182,14 +182,11 @@ func keyOf(flag string) string {
 var ownKeys = []string{"epochs", "recompute", "exact", "bf16", "sync-batch-norm"}
 
 // nameFlag gives a mistake in a key of the recipe the names of the flags that set it, or
-// a part of it, unless it is in a line of the file.
+// a part of it. A key that a flag has set is in no line.
 func (c *trainCommand) nameFlag(e *train.RecipeError) error {
-	if e.Line > 0 {
-		return e
-	}
 	var flags []string
 	c.flags.Visit(func(f *pflag.Flag) {
-		if key := keyOf(f.Name); key != "" && (key == e.Key || strings.HasPrefix(key, e.Key+".")) {
+		if key := keyOf(f.Name); key != "" && (key == e.Key && e.Line == 0 || strings.HasPrefix(key, e.Key+".")) {
 			flags = append(flags, "--"+f.Name)
 		}
 	})
