@@ -328,11 +328,12 @@ func parseIDX(r io.Reader, rank int, packed int64) (*idxFile, error) {
 	if err := budget.File("its content", size, packed); err != nil {
 		return nil, err
 	}
-	var buf bytes.Buffer
+	var room []byte
 	if size <= maxDeflate*packed { // else it is cut off, or hostile
-		buf.Grow(int(size) + 1 + bytes.MinRead) // a buffer that grows holds the data several times
+		room = make([]byte, 0, size+1+bytes.MinRead) // a buffer that grows holds the data several times
 	}
-	n, err := io.Copy(&buf, io.LimitReader(r, size+1))
+	buf := bytes.NewBuffer(room)
+	n, err := io.Copy(buf, io.LimitReader(r, size+1))
 	if err != nil {
 		return nil, err
 	}
