@@ -67,7 +67,7 @@ type algorithm func(c Conv, w Want) (candidate, error)
 // and a line here.
 var algorithms = [...][]algorithm{
 	Forward: {
-		inFloat32(depthwiseForward), directForward, inFloat32(winogradForward(wino.F4)), inFloat32(winogradForward(wino.F2)),
+		depthwiseForward, directForward, inFloat32(winogradForward(wino.F4)), inFloat32(winogradForward(wino.F2)),
 		inFloat32(winogradForward(wino.F3)), inFloat32(winogradForward(wino.Closed3)), inFloat32(winogradForward(wino.Closed2)),
 		inFloat32(winogradStride2),
 	},

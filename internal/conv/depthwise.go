@@ -3,6 +3,7 @@ package conv
 import (
 	"errors"
 
+	"github.com/resnet-go/resnet/internal/simd/gemm"
 	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/simd/vec"
 )
@@ -18,9 +19,10 @@ func depthwiseForward(c Conv, w Want) (k candidate, err error) {
 	if !c.depthwise() {
 		return k, errNotDepthwise
 	}
-	if w.Stats {
-		return k, errors.New("convolution: depthwise convolutions are without statistics")
+	if w.Stats || c.Precision != gemm.FP32 && !w.Fast {
+		return k, errors.New("convolution: depthwise convolutions are without statistics, and of float32")
 	}
+	c.Precision = gemm.FP32 // which takes no longer than bfloat16 products would
 	return candidate{name: Depthwise, only: true, plan: func() *Plan {
 		d := newDepthwise(c)
 		p := &Plan{Algorithm: Depthwise, Packed: c.depthwisePacking()}

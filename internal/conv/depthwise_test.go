@@ -69,6 +69,7 @@ func TestDepthwiseIsChosen(t *testing.T) {
 		"training":   {func(_ *Conv, w *Want) { w.ConstantWeights = false }, Depthwise},
 		"statistics": {func(_ *Conv, w *Want) { w.Stats = true }, Direct},
 		"bf16":       {func(c *Conv, _ *Want) { c.Precision = gemm.BF16Emulated }, Depthwise},
+		"bf16 exact": {func(c *Conv, w *Want) { c.Precision, w.Fast = gemm.BF16Emulated, false }, "direct bf16"},
 		"bf16 pairs": {func(c *Conv, _ *Want) { c.Precision, c.Groups = gemm.BF16Emulated, 72 }, Direct},
 		"bf16 whole": {func(c *Conv, _ *Want) { c.Precision, c.Groups, c.StrideH = gemm.BF16Emulated, 1, 3 }, "direct bf16"},
 		"groups":     {func(c *Conv, _ *Want) { c.Groups = 72 }, Direct},

@@ -77,7 +77,7 @@ const (
 
 // directForward is the algorithm [Direct] of a forward convolution.
 func directForward(c Conv, w Want) (candidate, error) {
-	if f := c; !w.Stats { // few channels have more from merged groups than from bfloat16 products
+	if f := c; w.Fast && !w.Stats { // few channels have more from merged groups than from bfloat16 products
 		f.Precision = gemm.FP32
 		if m, _ := f.merged(); m > 1 {
 			c = f
