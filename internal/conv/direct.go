@@ -77,11 +77,8 @@ const (
 
 // directForward is the algorithm [Direct] of a forward convolution.
 func directForward(c Conv, w Want) (candidate, error) {
-	if f := c; w.Fast && !w.Stats { // few channels have more from merged groups than from bfloat16 products
-		f.Precision = gemm.FP32
-		if m, _ := f.merged(); m > 1 {
-			c = f
-		}
+	if w.Fast && !w.Stats && c.mergeable() > 1 { // which gain more by that than by bfloat16 products
+		c.Precision = gemm.FP32
 	}
 	return candidate{name: Direct, cycles: c.directCycles(), plan: func() *Plan {
 		q, packing := forwardParts(c), c.mergedPacking()

@@ -11,10 +11,15 @@ import (
 // many products, in a fraction of the pieces. Zeros do not change a sum, but for a channel
 // that is not finite, which reaches the groups merged with its own.
 
+// mergeable returns how many groups fit into a panel, 0 if one is larger.
+func (c *Conv) mergeable() int {
+	return min(isa.PanelWidth/max(c.K/c.Groups, 1), c.Groups)
+}
+
 // merged returns how many groups of a direct forward convolution become one, 1 for none,
 // and how many at the end are left as they are.
 func (c *Conv) merged() (m, rest int) {
-	m = min(isa.PanelWidth/max(c.K/c.Groups, 1), c.Groups)
+	m = c.mergeable()
 	if m < 2 || c.Precision != gemm.FP32 {
 		return 1, 0
 	}
@@ -23,7 +28,7 @@ func (c *Conv) merged() (m, rest int) {
 
 // evenlyMerged returns how many groups become one where none may be left.
 func (c *Conv) evenlyMerged() int {
-	m := min(isa.PanelWidth/max(c.K/c.Groups, 1), c.Groups)
+	m := c.mergeable()
 	for ; m > 1 && c.Groups%m != 0; m-- {
 	}
 	return max(m, 1)
