@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -143,23 +142,22 @@ func (c *serveCommand) run(cmd *cobra.Command) error {
 		return err
 	}
 	o := &c.serveOption
-	const always = math.MaxInt64
 	for _, v := range []struct {
 		flag  string
 		value int64
 		least int64
-		most  int64 // as serve.Options has them
+		most  int64 // as serve.Options has it, where checkValue allows more; 0: it does not
 	}{
-		{"delay", int64(o.MaxDelay), 0, always}, {"queue", int64(o.MaxQueue), 1, math.MaxInt32}, {"decoders", int64(o.Decoders), 0, math.MaxInt32},
-		{"max-pixels", int64(o.MaxPixels), 1, math.MaxInt32}, {"max-pictures", int64(o.MaxPictures), 1, math.MaxInt32}, {"max-body", int64(c.maxBody), 1, 1 << 20},
-		{"max-connections", int64(c.listen.MaxConnections), 1, math.MaxInt32}, {"watch", int64(c.watch), 0, always}, {"drain", int64(c.listen.Drain), 0, always},
-		{"timeout", int64(o.Timeout), 1, always}, {"body-timeout", int64(o.BodyTimeout), 1, always}, {"header-timeout", int64(c.listen.HeaderTimeout), 1, always},
-		{"grace", int64(c.listen.Grace), 1, always}, {"batch", int64(c.batch), 1, 1 << 16},
+		{"delay", int64(o.MaxDelay), 0, 0}, {"queue", int64(o.MaxQueue), 1, 0}, {"decoders", int64(o.Decoders), 0, 0},
+		{"max-pixels", int64(o.MaxPixels), 1, 0}, {"max-pictures", int64(o.MaxPictures), 1, 0}, {"max-body", int64(c.maxBody), 1, 1 << 20},
+		{"max-connections", int64(c.listen.MaxConnections), 1, 0}, {"watch", int64(c.watch), 0, 0}, {"drain", int64(c.listen.Drain), 0, 0},
+		{"timeout", int64(o.Timeout), 1, 0}, {"body-timeout", int64(o.BodyTimeout), 1, 0}, {"header-timeout", int64(c.listen.HeaderTimeout), 1, 0},
+		{"grace", int64(c.listen.Grace), 1, 0}, {"batch", int64(c.batch), 1, 1 << 16},
 	} {
 		if v.value < v.least {
 			return usagef("--%s is %s, must be %d or more", v.flag, cmd.Flag(v.flag).Value, v.least)
 		}
-		if v.value > v.most {
+		if v.most > 0 && v.value > v.most {
 			return usagef("--%s is %s, must be %d or less", v.flag, cmd.Flag(v.flag).Value, v.most)
 		}
 	}
