@@ -189,7 +189,10 @@ func idxClasses(fsys fs.FS, prefix string, parts ...*idx) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := nonEmptyLines(string(text))
+	names, err := ParseClassNames(text)
+	if err != nil {
+		return nil, fmt.Errorf("classes.txt: %w", err)
+	}
 	if count > len(names) {
 		return nil, fmt.Errorf("classes.txt names %d classes, but %s has label %d", len(names), in, count-1)
 	}

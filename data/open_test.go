@@ -197,6 +197,10 @@ func TestIDXErrors(t *testing.T) {
 		{"gzip cut", fstest.MapFS{images + ".gz": file(gzipped(idxBytes(30, 20, 2))[:40])}, []string{images + ".gz", "unexpected EOF"}},
 		{"classes", fstest.MapFS{images: file(idxBytes(3, 2, 2)), labels: file(idxBytes(3)), "classes.txt": file([]byte("a\nb\n"))},
 			[]string{"classes.txt", "2 classes", "label 2"}},
+		{"classes as JSON", fstest.MapFS{images: file(idxBytes(3, 2, 2)), labels: file(idxBytes(3)), "classes.txt": file([]byte(`["a", "b"]`))},
+			[]string{"classes.txt", "2 classes", "label 2"}},
+		{"classes in another encoding", fstest.MapFS{images: file(idxBytes(3, 2, 2)), labels: file(idxBytes(3)), "classes.txt": file([]byte("a\nb\xe9\nc\n"))},
+			[]string{"classes.txt: line 2", "UTF-8"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := OpenIDX(c.fsys, Options{})

@@ -104,7 +104,7 @@ func (s *tarSource) entries(r io.ReadSeeker, size int64, number int32, skip *tar
 			if !blocks.zero { // archive/tar takes the end of the file for the end of the tar, too
 				return fmt.Errorf("the tar is probably cut off after %s, as it has no end marker: copy it again", last)
 			}
-			return nil
+			return onlyZeros(r)
 		}
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			return fmt.Errorf("the tar is cut off after %s: copy it again", last)
@@ -154,6 +154,24 @@ func (t *tarBlocks) Read(p []byte) (int, error) {
 		t.zero = bytes.Equal(p[:n], zeroBlock[:])
 	}
 	return n, err
+}
+
+// onlyZeros checks that nothing follows the end marker, which other readers of tars would
+// leave out without a word: the second of two tars that cat has joined.
+func onlyZeros(r io.Reader) error {
+	buf := make([]byte, 1<<16)
+	for {
+		n, err := r.Read(buf)
+		if len(bytes.TrimLeft(buf[:n], "\x00")) > 0 {
+			return errors.New("the tar goes on after its end marker, as tars do that cat has joined: pack the files into one tar, or name each tar")
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // place returns where the contents of an entry are, and whether it is a file.

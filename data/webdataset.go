@@ -204,7 +204,10 @@ func (s *shardSample) read(src *tarSource, buf []byte) ([]byte, error) {
 	if buf, err = src.read(s.described, buf); err != nil {
 		return buf, fmt.Errorf("%s: %w", path.Base(s.described), err)
 	}
-	described, _, err := jsonLabel(bytes.TrimPrefix(buf, []byte("\xef\xbb\xbf")))
+	var described []string
+	if text, err = plaintext.Decode(buf); err == nil {
+		described, _, err = jsonLabel(text)
+	}
 	if err != nil { // it need not be about the label at all
 		return buf, nil
 	}

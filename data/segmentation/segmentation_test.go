@@ -297,6 +297,8 @@ func TestErrors(t *testing.T) {
 		"no voc":         {"voc", map[string][]byte{"images/a.jpg": p}, "ImageSets/Segmentation"},
 		"missing in voc": {"voc", map[string][]byte{"JPEGImages/a.jpg": p, "ImageSets/Segmentation/train.txt": []byte("a\nb\n"), "SegmentationClass/a.png": m}, "JPEGImages/b.jpg"},
 		"mask missing":   {"voc", map[string][]byte{"JPEGImages/a.jpg": p, "JPEGImages/b.jpg": p, "ImageSets/Segmentation/train.txt": []byte("a\nb\n"), "SegmentationClass/a.png": m}, "b.png"},
+		"long line":      {"voc", map[string][]byte{"JPEGImages/a.jpg": p, "ImageSets/Segmentation/train.txt": []byte("a\n# " + strings.Repeat("x", 1<<17) + "\nb\n"), "SegmentationClass/a.png": m}, "JPEGImages/b.jpg"},
+		"UTF-16":         {"voc", map[string][]byte{"JPEGImages/a.jpg": p, "ImageSets/Segmentation/train.txt": []byte("\xff\xfea\x00\n\x00b\x00"), "SegmentationClass/a.png": m}, "JPEGImages/b.jpg"},
 		"empty list":     {"voc", map[string][]byte{"ImageSets/Segmentation/train.txt": nil}, "lists no samples"},
 	} {
 		s, err := open(t, c.kind, c.files, data.Options{ValFraction: -1})

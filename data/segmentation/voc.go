@@ -1,8 +1,6 @@
 package segmentation
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/internal/plaintext"
 	"github.com/resnet-go/resnet/models"
 )
 
@@ -144,10 +143,13 @@ func (t *tree) stems(list string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if b, err = plaintext.Decode(b); err != nil {
+		return nil, fmt.Errorf("%s%s: %w", t.root, list, err)
+	}
 	var stems []string
 	seen := map[string]bool{}
-	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
-		words := strings.Fields(strings.TrimPrefix(s.Text(), "\ufeff"))
+	for line := range strings.Lines(string(b)) {
+		words := strings.Fields(line)
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") || seen[words[0]] {
 			continue
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/resnet-go/resnet/data"
 	"github.com/resnet-go/resnet/hub"
 	"github.com/resnet-go/resnet/internal/limitread"
+	"github.com/resnet-go/resnet/internal/plaintext"
 )
 
 // picturesHelp describes the arguments of commands that take pictures.
@@ -56,8 +57,11 @@ func (a *app) pictureNames(args []string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the list %s: %w", arg, err)
 		}
+		if text, err := plaintext.Decode(b); err == nil { // else the names have the bytes that they have
+			b = text
+		}
 		before, at := len(names), 0
-		for line := range strings.Lines(strings.TrimPrefix(string(b), "\ufeff")) {
+		for line := range strings.Lines(string(b)) {
 			line = strings.TrimRight(line, "\r\n")
 			if at++; len(line) > maxPath {
 				return nil, fmt.Errorf("the list %s: line %d: %w: is it a list of files' names?", arg, at, errLongPath)

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/resnet-go/resnet/weights/safetensors"
 )
@@ -73,7 +74,15 @@ func TestZipsAndLists(t *testing.T) {
 	if err := os.WriteFile(list, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, arg := range []string{zipped, "@" + list} {
+	wide := filepath.Join(filepath.Dir(dir), "wide.txt") // as Windows' shells write it
+	var utf16Text []byte
+	for _, u := range utf16.Encode([]rune(text)) {
+		utf16Text = binary.LittleEndian.AppendUint16(utf16Text, u)
+	}
+	if err := os.WriteFile(wide, utf16Text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, arg := range []string{zipped, "@" + list, "@" + wide} {
 		code, out, errs := cli(t, "predict", "-m", model, "--json", arg)
 		got := predicted(t, out)
 		if code != exitFailed || len(got) != 3 || !strings.Contains(errs, "1 of 3 pictures could not be read") {

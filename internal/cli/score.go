@@ -19,6 +19,7 @@ import (
 
 	"github.com/resnet-go/resnet"
 	"github.com/resnet-go/resnet/data"
+	"github.com/resnet-go/resnet/internal/limitread"
 	"github.com/resnet-go/resnet/internal/term"
 )
 
@@ -158,6 +159,11 @@ func (s *scoring) print(v any) error {
 // resume opens the results of an earlier run, or new ones, and remembers the pictures in
 // it.
 func (s *scoring) resume(path string) (io.WriteCloser, error) {
+	if info, err := os.Stat(path); err == nil { // a named pipe would be waited for
+		if err := limitread.Regular(path, info.Mode()); err != nil {
+			return nil, err
+		}
+	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err

@@ -344,6 +344,7 @@ func TestScoreErrors(t *testing.T) {
 		err  string
 	}{
 		{[]string{"--jsonl", list, "--resume", other}, exitFailed, "line 2 is not a result"},
+		{[]string{"--jsonl", list, "--resume", os.DevNull}, exitFailed, "not a regular file"}, // as a named pipe, which would be waited for
 		{[]string{"--jsonl", list + "x"}, exitFailed, "list.txtx"},
 		{[]string{"--jsonl", list, "photo.jpg"}, exitUsage, "photo.jpg"},
 		{[]string{"--shard", "0/2", "photo.jpg"}, exitUsage, "--shard needs --jsonl"},
