@@ -114,9 +114,12 @@ func compileHere(g *graph.Graph, vars *Vars, opt Options, fold bool) (*Plan, err
 	return c.plan, nil
 }
 
-// checkSizes returns an error for a value that alone is larger than the machine's
-// memory, before any work is done for it.
+// checkSizes returns an error for a graph or a value that alone is larger than the
+// machine's memory, before any work is done for it.
 func checkSizes(g *graph.Graph) error {
+	if err := budget.Machine(fmt.Sprintf("engine: a graph of %d operators", len(g.Nodes)), budget.Operator*int64(len(g.Nodes))); err != nil {
+		return err
+	}
 	for _, n := range g.Nodes {
 		for _, v := range n.Out {
 			if err := budget.Machine(fmt.Sprintf("engine: %s: an output %v", n, v.Type), 4*int64(v.Shape.Numel())); err != nil {

@@ -18,6 +18,10 @@ const (
 	Times = 64
 )
 
+// Operator is how many bytes an operator of a graph takes while the graph is compiled, at
+// most: measured with long graphs of operators that compute next to nothing.
+const Operator = 3 << 10
+
 // Error is a demand for more memory than may be used.
 type Error struct {
 	What  string // that needs it

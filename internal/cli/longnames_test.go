@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // A line that no file has as its name, such as a file without ends of lines that is given
@@ -52,6 +54,22 @@ func TestLongestNames(t *testing.T) {
 	for _, line := range scored(t, out) {
 		if line.ID != name || strings.Contains(line.Error, "8192") {
 			t.Errorf("%.50s: %.300s", line.ID, line.Error)
+		}
+	}
+}
+
+// A message that repeats a long text of a file keeps its beginning and its end.
+func TestLongMessages(t *testing.T) {
+	for _, c := range []struct {
+		text, begin, end string
+		limit            int
+	}{
+		{"a.onnx: " + strings.Repeat("é", 1<<20) + ": do this\nand this", "a.onnx: éé", "éé: do this; and this", maxMessage + 100},
+		{"a\n\n  b", "a; b", "a; b", 4},
+	} {
+		got := oneLine(errors.New(c.text))
+		if !strings.HasPrefix(got, c.begin) || !strings.HasSuffix(got, c.end) || len(got) > c.limit || !utf8.ValidString(got) {
+			t.Errorf("%d bytes: %.100s", len(got), got)
 		}
 	}
 }

@@ -142,13 +142,23 @@ func (a *app) execute(ctx context.Context, root *cobra.Command, args []string) (
 	return root.ExecuteContextC(ctx)
 }
 
-// oneLine returns an error's message on a single line.
+// maxMessage is the limit of a line of an error's message in bytes: two long paths fit, and
+// a text of megabytes that a file has in the place of a name does not.
+const maxMessage = 10000
+
+// oneLine returns an error's message on a single line. The middle of a line that is too
+// long is left out: its end tells what to do.
 func oneLine(err error) string {
 	var parts []string
 	for line := range strings.Lines(err.Error()) {
-		if line = strings.TrimSpace(line); line != "" {
-			parts = append(parts, line)
+		if line = strings.TrimSpace(line); line == "" {
+			continue
 		}
+		if left := len(line) - maxMessage; left > 0 {
+			half := maxMessage / 2
+			line = fmt.Sprintf("%s … (%d bytes left out) … %s", strings.ToValidUTF8(line[:half], ""), left, strings.ToValidUTF8(line[len(line)-half:], ""))
+		}
+		parts = append(parts, line)
 	}
 	return term.Plain(strings.Join(parts, "; "))
 }

@@ -3,6 +3,7 @@ package onnx
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/budget"
 	"github.com/resnet-go/resnet/internal/hostile"
 	"github.com/resnet-go/resnet/internal/membound"
 	"github.com/resnet-go/resnet/models"
@@ -67,6 +69,7 @@ func TestErrors(t *testing.T) {
 		{"a value given twice", file(13, []*nodeProto{op("Relu", []string{"x"}), op("Neg", []string{"x"})}), []string{"the node", "Neg", `"y"`, "given before"}},
 		{"the input given again", file(13, []*nodeProto{{name: "again", op: "Relu", in: []string{"x"}, out: []string{"x"}}, op("Neg", []string{"x"})}), []string{"again", `"x"`, "given before"}},
 		{"an initializer given again", file(13, []*nodeProto{{name: "again", op: "Relu", in: []string{"x"}, out: []string{"w"}}, op("Neg", []string{"w"})}, floatsOf("w", []float32{1}, 1)), []string{"again", `"w"`, "given before"}},
+		{"Concat of one input", file(13, []*nodeProto{op("Concat", []string{"x"}, &attrProto{name: "axis", kind: attrInt, i: 7})}), []string{"the node", "Concat", "axis"}},
 		{"unknown operator", file(13, []*nodeProto{op("NonMaxSuppression", []string{"x"})}), []string{"the node", "NonMaxSuppression", "13"}},
 		{"another domain", file(13, []*nodeProto{{name: "f", op: "Conv", domain: "com.microsoft.nchwc", in: []string{"x"}, out: []string{"y"}}}), []string{"com.microsoft.nchwc.Conv", "basic"}},
 		{"onnxruntime's", file(13, []*nodeProto{{name: "f", op: "Attention", domain: "com.microsoft", in: []string{"x"}, out: []string{"y"}}}), []string{"com.microsoft.Attention", "basic"}},
@@ -184,6 +187,27 @@ func TestMemory(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if used := after.TotalAlloc - before.TotalAlloc; used > 400<<20 {
 		t.Errorf("a file of %d bytes took %d", len(b), used)
+	}
+}
+
+// TestManyOperators sees that a small file cannot become a graph that fills the memory:
+// an Erf is 23 operators of ours.
+func TestManyOperators(t *testing.T) {
+	budget.Set(64 << 20)
+	defer budget.Set(0)
+	for n, want := range map[int]string{100: "", 2000: "--max-memory"} {
+		var nodes []*nodeProto
+		x := "x"
+		for i := range n {
+			y := fmt.Sprint("y", i)
+			nodes = append(nodes, &nodeProto{name: y, op: "Erf", in: []string{x}, out: []string{y}})
+			x = y
+		}
+		err := use(bytesOf(file(13, append(nodes, op("Neg", []string{x})))))
+		var over *budget.Error
+		if (want == "") != (err == nil) || err != nil && (!errors.As(err, &over) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%d times Erf: %v", n, err)
+		}
 	}
 }
 

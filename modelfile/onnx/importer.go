@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/resnet-go/resnet/graph"
+	"github.com/resnet-go/resnet/internal/budget"
 	"github.com/resnet-go/resnet/nn"
 	"github.com/resnet-go/resnet/tensor"
 )
@@ -257,6 +258,9 @@ func (im *importer) node(p *nodeProto) {
 	}
 	for i := range def.min {
 		n.must(i)
+	}
+	if err := budget.File("the file's graph", budget.Operator*int64(len(im.g.Nodes)), im.m.proto.size); err != nil {
+		n.failf("%w", err)
 	}
 	defer im.g.SetPath(im.g.SetPath(n.path))
 	if l, x := im.m.Layers[n.path], n.firstDynamic(); im.c != nil && l != nil && im.m.paths[p] != "" && x != nil {

@@ -153,6 +153,7 @@ func decode(data []byte, ext *external) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}
+	proto.size = int64(len(data))
 	m, err := fromProto(proto, ext)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)

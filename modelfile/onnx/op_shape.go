@@ -175,14 +175,14 @@ func concat(n *node) {
 	if a == nil {
 		n.failf("it has no axis")
 	}
-	if len(n.ins) == 1 {
-		n.put(0, n.ins[0])
-		return
-	}
 	for i := range n.ins {
 		n.must(i)
 	}
 	axis := n.axis(n.attrInt("axis", 0), len(n.shape(0)))
+	if len(n.ins) == 1 {
+		n.put(0, n.ins[0])
+		return
+	}
 	if n.allStatic() {
 		n.fold(n.foldConcat(axis))
 		return

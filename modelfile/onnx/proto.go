@@ -26,7 +26,8 @@ type modelProto struct {
 	opsets    []opsetProto
 	metadata  []entryProto
 	functions []*functionProto
-	messages  int // parts of the file
+	messages  int   // parts of the file
+	size      int64 // of the file, in bytes
 }
 
 type opsetProto struct {
