@@ -265,8 +265,8 @@ func (d *header) runs(m *image.Paletted, in []byte) error {
 			x = min(x+n, d.w)
 		case v == 0: // the end of the row
 			x, y = 0, y+1
-		case v == 1: // the end of the picture
-			return nil
+		case v == 1: // the end of the picture, which Pillow does not accept here either
+			return errors.New("the BMP file ends the picture before its last pixel: save it again")
 		case v == 2: // skip
 			if len(in) < 2 {
 				return errEnd

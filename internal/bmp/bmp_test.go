@@ -57,6 +57,7 @@ func TestErrors(t *testing.T) {
 		"compression 1":       file(3, 2, 24, 1, nil, nil),
 		"PNG picture inside":  file(3, 2, 24, 5, nil, nil),
 		"JPEG picture inside": file(3, 2, 24, 4, nil, nil),
+		"its last pixel":      file(6, 2, 8, 1, colors, []byte{6, 1, 0, 0, 3, 2, 0, 1}),
 		"0 x 2":               file(0, 2, 24, 0, nil, nil),
 	} {
 		_, _, err := Size(data)
