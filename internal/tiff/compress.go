@@ -51,11 +51,18 @@ func (l *layout) expand(raw []byte, stride, h int) (next func() ([]byte, error),
 		if err != nil {
 			return nil, nil, err
 		}
-		row := make([]byte, stride)
+		row, left := make([]byte, stride), h
 		return func() ([]byte, error) {
 			_, err := io.ReadFull(r, row)
 			if err == io.EOF || err == io.ErrUnexpectedEOF {
 				err = errEnd
+			}
+			if left--; err == nil && left == 0 && l.compression != 5 {
+				// Deflate's checksum comes behind all that is packed, which may be more than
+				// the rows: a last strip that has as many as the others.
+				if _, err = io.CopyN(io.Discard, r, int64(stride)*int64(h)+1<<16); err == io.EOF {
+					err = nil
+				}
 			}
 			return row, err
 		}, func() { r.Close() }, nil

@@ -109,6 +109,20 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// Deflate has a checksum of its contents, which is compared.
+func TestChecksum(t *testing.T) {
+	strip := deflated([]byte{1, 2, 3, 10, 20, 30})
+	for at := range strip[2:] {
+		damaged := bytes.Clone(strip)
+		damaged[2+at] ^= 0x10
+		for name, b := range map[string][]byte{"damaged": damaged, "cut off": strip[:2+at]} {
+			if m, err := Decode(file(binary.LittleEndian, rgb(2, 1, map[uint16][]uint16{tagCompression: {8}}), b), noJPEG); err == nil {
+				t.Errorf("%s at byte %d: %v", name, 2+at, m)
+			}
+		}
+	}
+}
+
 // A promise of many pixels takes no memory.
 func TestShortFile(t *testing.T) {
 	for _, compression := range []uint16{1, 5, 8, 32773} {
