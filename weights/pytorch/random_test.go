@@ -21,7 +21,7 @@ func TestDrawnDicts(t *testing.T) {
 	if out, err := exec.Command(python, "testdata/gen/random_dicts.py", dir, fmt.Sprint(seed), fmt.Sprint(count)).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for n := 1; n <= count; n++ {
+	for n := seed; n < seed+count; n++ {
 		path := filepath.Join(dir, fmt.Sprint(n))
 		b, err := os.ReadFile(path + ".json")
 		if err != nil {
