@@ -74,8 +74,9 @@ type Compute struct {
 	// classes are level.
 	Exact bool
 	// BF16 rounds the operands of convolutions and linear layers to bfloat16, which
-	// changes logits by about 0.5 % of their range. Convolutions that Winograd's
-	// algorithm computes faster keep float32 unless Exact is set. [Open] returns an error if the
+	// changes logits by up to 0.8 % of their range, and by up to 0.5 % if Exact is set.
+	// Convolutions that Winograd's algorithm computes faster in float32 keep it unless
+	// Exact is set. [Open] returns an error if the
 	// processor lacks the instructions (AVX512-BF16), unless they are emulated. The
 	// command resnet doctor measures their speed.
 	BF16 engine.BF16

@@ -11,8 +11,9 @@ import (
 // Weights and activations are rounded to them on the way into the products; they
 // are kept, summed, normalized and updated in float32, as PyTorch's autocast and
 // Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training" (2019,
-// arXiv:1905.12322), do. With [Options.Fast], a convolution that Winograd's algorithm
-// computes of float32 numbers in less time keeps those.
+// arXiv:1905.12322), do. With [Options.Fast], Winograd's algorithm transforms in float32
+// and rounds what it then multiplies, which makes errors up to twice as large; a
+// convolution that it computes of float32 numbers in less time keeps those.
 type BF16 uint8
 
 // The values of BF16. The native dot products need a processor with AVX512-BF16

@@ -25,8 +25,7 @@ type Options struct {
 	// needs fewer operations and rounds differently. Without it, each output is the
 	// sum of its products.
 	Fast bool
-	// BF16 selects bfloat16 operands for convolutions and linear layers, which
-	// Fast then does not apply to.
+	// BF16 selects bfloat16 operands for convolutions and linear layers.
 	BF16 BF16
 	// Tuning holds measured times by which Fast chooses algorithms; nil chooses by
 	// a model of the machine.

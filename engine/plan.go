@@ -195,7 +195,7 @@ func (p *Plan) Stream(in, out []*tensor.Tensor, ready func(output int)) error {
 type Step struct {
 	Name      string // module path, operator and phase
 	Op        string // the operator's name
-	Algorithm string // of a convolution: one of [Algorithms], or "direct bf16"; "" for other steps
+	Algorithm string // of a convolution: one of [Algorithms], with " bf16" behind it for bfloat16 products; "" for other steps
 	Geometry  string // of a convolution's steps, such as "n1 56x56x64 3x3 k128 s2 p1"; not of its gradients'
 	// Candidates are the algorithms that could compute the convolution, its own
 	// among them; see [Tuning].

@@ -11,7 +11,7 @@ type bf16Flag engine.BF16
 
 func (f *bf16Flag) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.Var(f, "bf16", "multiply bfloat16 numbers, on processors with AVX512-BF16; emulate: the same products on any processor, in plain Go and very slowly, to measure accuracy. Convolutions that Winograd's algorithm computes faster stay float32, but for --exact")
+	fs.Var(f, "bf16", "multiply bfloat16 numbers, on processors with AVX512-BF16; emulate: the same products on any processor, in plain Go and very slowly, to measure accuracy. With --exact no convolution is transformed before it is rounded, which halves the errors")
 	fs.Lookup("bf16").NoOptDefVal = engine.BF16Native.String()
 	completeWith(cmd, "bf16", []string{"native", "emulate", "off"})
 }

@@ -1,6 +1,7 @@
 package conv
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/resnet-go/resnet/internal/simd/gemm"
@@ -69,10 +70,12 @@ var algorithms = [...][]algorithm{
 	Forward: {
 		depthwiseForward, directForward, inFloat32(winogradForward(wino.F4)), inFloat32(winogradForward(wino.F2)),
 		inFloat32(winogradForward(wino.F3)), inFloat32(winogradForward(wino.Closed3)), inFloat32(winogradForward(wino.Closed2)),
-		inFloat32(winogradStride2),
+		inFloat32(winogradStride2), narrow(winogradForward(wino.F4)),
 	},
-	InputGrad:    {directInputGrad, inFloat32(winogradInputGrad(wino.F4)), inFloat32(winogradInputGrad(wino.F2))},
-	WeightGrad:   {directWeightGrad, inFloat32(winogradWeightGrad)},
+	InputGrad: {
+		directInputGrad, inFloat32(winogradInputGrad(wino.F4)), inFloat32(winogradInputGrad(wino.F2)), narrow(winogradInputGrad(wino.F4)),
+	},
+	WeightGrad:   {directWeightGrad, inFloat32(winogradWeightGrad), narrow(winogradWeightGrad)},
 	QuantForward: {int8DepthwiseForward, int8Forward},
 }
 
@@ -80,8 +83,22 @@ var algorithms = [...][]algorithm{
 // convolutions of bfloat16 products: where it multiplies so much less that it takes
 // less time, it is more precise, too.
 func inFloat32(a algorithm) algorithm {
+	return func(c Conv, w Want) (candidate, error) { return a(c.inFloat32(), w) }
+}
+
+// inFloat32 returns the convolution of float32 products.
+func (c Conv) inFloat32() Conv {
+	c.Precision = gemm.FP32
+	return c
+}
+
+// narrow is an algorithm that takes the convolution's precision, as a candidate for
+// bfloat16 products alone: [inFloat32] has it for the others.
+func narrow(a algorithm) algorithm {
 	return func(c Conv, w Want) (candidate, error) {
-		c.Precision = gemm.FP32
+		if c.Precision == gemm.FP32 {
+			return candidate{}, errors.New("convolution: its products are of float32 numbers")
+		}
 		return a(c, w)
 	}
 }
@@ -182,3 +199,11 @@ func Algorithms() []string {
 }
 
 func winogradName(tile wino.Tile) string { return "winograd " + tile.String() }
+
+// winogradName is the name of the algorithm with the convolution's precision.
+func (c *Conv) winogradName(tile wino.Tile) string {
+	if c.Precision != gemm.FP32 {
+		return winogradName(tile) + " bf16"
+	}
+	return winogradName(tile)
+}

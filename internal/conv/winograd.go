@@ -57,6 +57,7 @@ var (
 // Cycles of Winograd's algorithm, see cost.go.
 const (
 	cyclesPerInput4 = 160 // to transform 16 channels of a tile
+	cyclesPerNarrow = 60  // to round them to bfloat16
 
 	// For the weights of 16 filters and a channel: to transform them to tiles of 4x4
 	// ahead of time; while running, in pairs of rows; to transform them in registers
@@ -91,9 +92,6 @@ func (c *Conv) checkWinograd() error {
 	if err := c.Check(); err != nil {
 		return err
 	}
-	if c.Precision != gemm.FP32 {
-		return errors.New("convolution: Winograd multiplies float32 only")
-	}
 	if c.R != 3 || c.S != 3 || c.StrideH != 1 || c.StrideW != 1 || c.Groups != 1 {
 		return fmt.Errorf("convolution: Winograd wants a 3x3 kernel, stride 1, 1 group, got %dx%d, %dx%d, %d",
 			c.R, c.S, c.StrideH, c.StrideW, c.Groups)
@@ -104,6 +102,9 @@ func (c *Conv) checkWinograd() error {
 // checkTile returns an error with the reason why a tile does not fit what is wanted of
 // a convolution that [Conv.checkWinograd] admits, nil if it does.
 func (c *Conv) checkTile(tile wino.Tile, w Want) error {
+	if c.Precision != gemm.FP32 && tile != wino.F4 {
+		return errors.New("convolution: Winograd multiplies bfloat16 numbers with tiles of 4x4 only")
+	}
 	if slices.Contains(trainTiles, tile) {
 		return nil
 	}
@@ -131,7 +132,7 @@ func (c *Conv) checkClosed(tile wino.Tile) error {
 // winogradForward is the algorithm of a forward convolution with tiles of a kind.
 func winogradForward(tile wino.Tile) algorithm {
 	return func(c Conv, w Want) (candidate, error) {
-		return winogradCandidate(c, tile, w, c.FLOPs(), c.forwardPacking)
+		return winogradCandidate(c, tile, w, c.FLOPs(), c.inFloat32().forwardPacking)
 	}
 }
 
@@ -157,7 +158,7 @@ func winogradCandidate(c Conv, tile wino.Tile, w Want, flops int64, panels func(
 	if weights == storedWeights && !(w.Op == Forward && w.ConstantWeights) {
 		cycles += float64(isa.CeilDiv(c.K, isa.PanelWidth)*c.C) * cyclesPerWeights
 	}
-	return candidate{name: winogradName(tile), cycles: cycles, plan: func() *Plan {
+	return candidate{name: c.winogradName(tile), cycles: cycles, plan: func() *Plan {
 		return newWinograd(c, tile, weights).plan(w, flops, panels())
 	}}, nil
 }
@@ -181,6 +182,10 @@ func (c *Conv) winogradWeights(tile wino.Tile, ok func(winogradWeights) bool) (w
 	transforms := tiles * (float64(isa.CeilDiv(c.C, isa.PanelWidth))*cycles.in + panels*cycles.out) * vectors()
 	rows := float64(c.C) * panels // of 16 weights, for each tap or position
 	sums := rows * tiles * positions / 2 / winogradShare * vectors()
+	if c.Precision != gemm.FP32 {
+		words := float64(c.Precision.Words(c.C)) * panels * positions * isa.PanelWidth
+		return storedWeights, withWeights(sums*c.productCycles(), words) + transforms + c.narrowCycles(tiles)
+	}
 	weights, best := storedWeights, withWeights(sums, rows*positions*isa.PanelWidth)
 	if ok == nil {
 		ok = func(winogradWeights) bool { return true }
@@ -210,6 +215,11 @@ func (c *Conv) winogradWeights(tile wino.Tile, ok func(winogradWeights) bool) (w
 	return weights, best + transforms
 }
 
+// narrowCycles is what it takes to round the transformed inputs of tiles to bfloat16.
+func (c *Conv) narrowCycles(tiles float64) float64 {
+	return tiles * float64(isa.CeilDiv(c.C, isa.PanelWidth)) * cyclesPerNarrow * vectors()
+}
+
 // newWinograd plans the blocks of a task, from the geometry and the instruction
 // set alone. A block of tiles is so large that each weight read does the work of
 // many tiles, and so small that its transform stays in L2. Where there are few
@@ -233,7 +243,7 @@ func newWinograd(c Conv, tile wino.Tile, weights winogradWeights) *winograd {
 	case f.tiles <= fewTiles:
 		tiles = isa.CeilDiv(f.tiles, max(1, f.tiles/fewBlock))
 	default:
-		tiles = max(1, winogradBlock/(f.positions*(c.C+f.nz*isa.PanelWidth)))
+		tiles = max(1, winogradBlock/(f.positions*(f.depth+f.nz*isa.PanelWidth)))
 		if f.weightsExceedL2 {
 			tiles = max(tiles, 2*f.maxM)
 		}
@@ -258,7 +268,7 @@ func (f *winograd) untransformed() bool { return f.weights != storedWeights }
 
 // packing returns how transformed weights are packed: [panel][position][C][16].
 func (f *winograd) packing() *Packing {
-	return f.transformedPacking(winogradName(f.tile), func(dst, w []float32, cols, stride int) {
+	return f.transformedPacking(f.conv.winogradName(f.tile), func(dst, w []float32, cols, stride int) {
 		f.transformWeights(dst, w, cols, stride)
 	})
 }
@@ -272,7 +282,7 @@ func (f *winograd) transformWeights(dst, w []float32, cols, stride int) {
 // plan returns the steps: the products, after a transform of the weights if they
 // are transformed in each run.
 func (f *winograd) plan(w Want, flops int64, panels *Packing) *Plan {
-	p := &Plan{Algorithm: winogradName(f.tile), Packed: panels}
+	p := &Plan{Algorithm: f.conv.winogradName(f.tile), Packed: panels}
 	from := ArgPacked
 	switch {
 	case f.untransformed():
@@ -282,8 +292,8 @@ func (f *winograd) plan(w Want, flops int64, panels *Packing) *Plan {
 		from = ArgWeights
 		p.Floats[ArgWeights] = f.packedLen
 		p.Steps = append(p.Steps, Step{
-			Name: "weight transform", Tasks: f.panels, Reads: []Arg{ArgPacked}, Writes: []Arg{ArgWeights},
-			Run: func(_ *Worker, task int, a Args) { f.transformPanel(task, a.Weights, a.Packed) },
+			Name: "weight transform", Tasks: f.panels, Scratch: f.widePanel(), Reads: []Arg{ArgPacked}, Writes: []Arg{ArgWeights},
+			Run: func(w *Worker, task int, a Args) { f.transformPanel(task, a.Weights, a.Packed, w.Scratch) },
 		})
 	}
 	step := f.conv.products(w, ArgX, from)
@@ -302,17 +312,20 @@ func (f *winograd) plan(w Want, flops int64, panels *Packing) *Plan {
 	return p
 }
 
-// transformPanel transforms a panel of the direct algorithm's packed weights.
-func (f *winograd) transformPanel(task int, dst, panels []float32) {
+// transformPanel transforms a panel of the direct algorithm's packed weights of float32.
+// wide has the length of [winograd.widePanel].
+func (f *winograd) transformPanel(task int, dst, panels, wide []float32) {
 	isa.CheckFloats("transformed weights", dst, f.packedLen)
 	isa.CheckFloats("packed weights", panels, f.panels*9*f.conv.C*isa.PanelWidth)
-	size := f.conv.C * isa.PanelWidth
-	f.transformWeights(dst[task*f.positions*size:], panels[task*9*size:], isa.PanelWidth, isa.PanelWidth)
+	dst = dst[task*f.panelFloats():][:f.panelFloats()]
+	f.narrowed(dst, wide, func(u []float32) {
+		f.transformWeights(u, panels[task*9*f.conv.C*isa.PanelWidth:], isa.PanelWidth, isa.PanelWidth)
+	})
 }
 
 // scratchFloats returns what one task needs.
 func (f *winograd) scratchFloats() int {
-	return wino.ScratchFloats + f.blockFloats() + f.positions*f.mPos + f.pairFloats()
+	return wino.ScratchFloats + f.blockFloats() + f.positions*f.mPos + f.pairFloats() + f.wideFloats()
 }
 
 // run computes one task. previous is the task that has last written to scratch,
@@ -327,10 +340,10 @@ func (f *winograd) run(previous, task int, scratch []float32, a *Args, stats boo
 		return p
 	}
 	tmp, block := part(wino.ScratchFloats), part(f.blockFloats())
-	products, pairs := part(f.positions*f.mPos), part(f.pairFloats())
+	products, pairs, wide := part(f.positions*f.mPos), part(f.pairFloats()), part(f.wideFloats())
 	o.tmp = tmp
 	if previous < 0 || previous/f.panelBlocks.count != tb {
-		f.transformInput(tmp, a.X, block, t0, t1)
+		f.transformInput(tmp, a.X, block, wide, t0, t1)
 	}
 	for p := p0; p < p1; p += f.nz {
 		nz := min(f.nz, p1-p)
@@ -358,7 +371,11 @@ func (f *winograd) run(previous, task int, scratch []float32, a *Args, stats boo
 }
 
 // transformInput transforms tiles lo..hi-1 to a block.
-func (f *winograd) transformInput(tmp, x, block []float32, lo, hi int) {
+func (f *winograd) transformInput(tmp, x, block, wide []float32, lo, hi int) {
+	if len(wide) > 0 {
+		f.transformNarrow(tmp, x, block, wide, lo, hi)
+		return
+	}
 	if f.weights != inRegisters {
 		f.transformTiles(tmp, x, block, lo, hi, channels{0, f.conv.C, f.pitch, f.vPos})
 		return
@@ -370,6 +387,30 @@ func (f *winograd) transformInput(tmp, x, block []float32, lo, hi int) {
 	for tile := lo; tile < hi; tile++ {
 		first := (tile - lo) / wino.MaxGroup * wino.MaxGroup
 		f.transformGroup(tmp, x, block[first*f.vTile():], tile, wino.GroupOf(hi-lo-first), tile-lo-first)
+	}
+}
+
+// wideChannels are how many channels are transformed in float32 before they are rounded
+// to words of two: the positions of a tile fit into the first-level cache.
+const wideChannels = 128
+
+// wideFloats is the length of a tile's transform before it is rounded, 0 if it is not.
+func (f *winograd) wideFloats() int {
+	if f.conv.Precision == gemm.FP32 {
+		return 0
+	}
+	return f.positions * wideChannels
+}
+
+// transformNarrow is [winograd.transformInput] for bfloat16 products. The transform
+// itself is of float32 numbers.
+func (f *winograd) transformNarrow(tmp, x, block, wide []float32, lo, hi int) {
+	for tile := lo; tile < hi; tile++ {
+		for c0 := 0; c0 < f.conv.C; c0 += wideChannels {
+			c1 := min(c0+wideChannels, f.conv.C)
+			f.transformTiles(tmp, x, wide, tile, tile+1, channels{c0, c1, 0, wideChannels})
+			f.conv.Precision.Narrow(block[(tile-lo)*f.pitch+c0/2:], wide, f.positions, c1-c0, wideChannels, f.vPos)
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ func winogradInputGrad(tile wino.Tile) algorithm {
 		if err != nil {
 			return candidate{}, err
 		}
-		return winogradCandidate(t, tile, w, c.FLOPs(), c.inputGradPacking)
+		return winogradCandidate(t, tile, w, c.FLOPs(), c.inFloat32().inputGradPacking)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 // A task has a block of tiles and a block of panels.
 type winogradShape struct {
 	conv   Conv
+	depth  int // floats of the channels of a tile, or words of two numbers of bfloat16
 	t      int // edge of a tile of inputs
 	oh, ow int
 	// An image has len(rows) x len(cols) tiles. With dilation, outputs that are a
@@ -41,11 +42,11 @@ type winogradShape struct {
 // newWinogradShape cuts the outputs of c into tiles of m x m, of t x t inputs and
 // edge x edge positions, for matrices x matrices matrices of weights.
 func newWinogradShape(c Conv, m, t, edge, matrices int) winogradShape {
-	f := winogradShape{conv: c, t: t, oh: c.OutH(), ow: c.OutW(), panels: isa.CeilDiv(c.K, isa.PanelWidth), edge: edge, positions: edge * edge, matrices: matrices * matrices}
+	f := winogradShape{conv: c, depth: c.Precision.Words(c.C), t: t, oh: c.OutH(), ow: c.OutW(), panels: isa.CeilDiv(c.K, isa.PanelWidth), edge: edge, positions: edge * edge, matrices: matrices * matrices}
 	f.served = f.servedBy(matrices)
 	f.rows, f.cols = outputSpans(f.oh, m, c.DilH), outputSpans(f.ow, m, c.DilW)
 	f.tiles = c.N * len(f.rows) * len(f.cols)
-	f.packedLen = f.panels * f.matrices * c.C * isa.PanelWidth
+	f.packedLen = f.panels * f.panelFloats()
 	f.zeros = make([]float32, ((t-1)*c.DilW+1)*max(c.C, f.panels*isa.PanelWidth)) // a row of inputs, or of outputs
 	return f
 }
@@ -73,7 +74,7 @@ func (c *Conv) tileCount(m int) int {
 // setBlocks gives each task the given numbers of tiles and panels.
 func (f *winogradShape) setBlocks(tiles, panels int) {
 	f.tileBlocks, f.panelBlocks = newBlocks(f.tiles, tiles), newBlocks(f.panels, panels)
-	f.pitch = f.conv.C
+	f.pitch = f.depth
 	if crowds(min(tiles, f.maxM), f.pitch) {
 		f.pitch += isa.PanelWidth
 	}
@@ -109,40 +110,63 @@ func (f *winogradShape) next(p *tilePlace) {
 }
 
 // transformedPacking returns the packing of transformed weights,
-// [panel][matrix][C][16]. transform makes a panel of the first cols columns of
-// w, [3][3][C][stride].
+// [panel][matrix][C][16], in words that pair channels if the products are of
+// bfloat16. transform makes a panel of the first cols columns of w,
+// [3][3][C][stride].
 func (f *winogradShape) transformedPacking(layout string, transform func(dst, w []float32, cols, stride int)) *Packing {
 	c := &f.conv
-	size := f.matrices * c.C * isa.PanelWidth // of a panel
 	return &Packing{
 		Len: f.packedLen, Tasks: f.panels, Key: c.key(layout), OIHW: true, weights: c.WLen(),
 		pack: func(task int, dst []float32, w Weights) {
-			dst = dst[task*size:][:size]
-			if w.Order == HWIO {
-				_, k0, cols := c.panel(task)
-				transform(dst, w.Data[k0:], cols, c.K)
-				return
-			}
-			panel := make([]float32, 9*c.C*isa.PanelWidth)
-			c.packPanelOIHW(task, panel, w)
-			transform(dst, panel, isa.PanelWidth, isa.PanelWidth)
+			f.narrowed(dst[task*f.panelFloats():][:f.panelFloats()], make([]float32, f.widePanel()), func(u []float32) {
+				if w.Order == HWIO {
+					_, k0, cols := c.panel(task)
+					transform(u, w.Data[k0:], cols, c.K)
+					return
+				}
+				panel := make([]float32, 9*c.C*isa.PanelWidth)
+				c.packPanelOIHW(task, panel, w)
+				transform(u, panel, isa.PanelWidth, isa.PanelWidth)
+			})
 		},
+	}
+}
+
+// panelFloats is the length of a panel of transformed weights, widePanel that of one that
+// is yet to be rounded to words, 0 if it is not.
+func (f *winogradShape) panelFloats() int { return f.matrices * f.depth * isa.PanelWidth }
+
+func (f *winogradShape) widePanel() int {
+	if f.conv.Precision == gemm.FP32 {
+		return 0
+	}
+	return f.matrices * f.conv.C * isa.PanelWidth
+}
+
+// narrowed lets transform write a panel to dst, by way of wide if it is rounded to words.
+func (f *winogradShape) narrowed(dst, wide []float32, transform func(u []float32)) {
+	if f.conv.Precision == gemm.FP32 {
+		transform(dst)
+		return
+	}
+	transform(wide)
+	for i := range f.matrices {
+		f.conv.Precision.PairRows(dst[i*f.depth*isa.PanelWidth:], wide[i*f.conv.C*isa.PanelWidth:], f.conv.C, isa.PanelWidth, isa.PanelWidth, isa.PanelWidth)
 	}
 }
 
 // multiply computes the products of all positions of some tiles with nz panels
 // of transformed weights, from p on.
 func (f *winogradShape) multiply(block, packed, products []float32, tiles, p, nz int) {
-	c := f.conv.C
 	var g gemm.Args
 	g.SetAct(isa.ActNone)
 	g.SetCols(isa.PanelWidth)
-	g.AOff, g.Batch, g.K = &f.zero[0], 1, c
-	g.AStride, g.BStride, g.LDC = f.pitch*4, f.matrices*c*isa.PanelWidth*4, f.nz*isa.PanelWidth*4
+	g.AOff, g.Batch, g.K = &f.zero[0], 1, f.depth
+	g.AStride, g.BStride, g.LDC = f.pitch*4, f.matrices*f.depth*isa.PanelWidth*4, f.nz*isa.PanelWidth*4
 	count, tilesOf := isa.CeilDiv(tiles, f.maxM), split(tiles, f.maxM)
 	var ahead prefetcher
 	for matrix, positions := range f.served {
-		from := (p*f.matrices + matrix) * c * isa.PanelWidth
+		from := (p*f.matrices + matrix) * f.depth * isa.PanelWidth
 		g.B = &packed[from]
 		g.NoPrefetch()
 		if f.weightsExceedL2 {
@@ -163,7 +187,7 @@ func (f *winogradShape) multiply(block, packed, products []float32, tiles, p, nz
 					g.A, g.C, g.Res = &block[from], &products[to], nil
 					from += g.Tiles * t.rows * f.pitch
 					to += g.Tiles * t.rows * f.nz * isa.PanelWidth
-					gemm.NN(t.rows, nz, &g)
+					f.conv.Precision.NN(t.rows, nz, &g)
 				}
 			}
 		}
@@ -187,7 +211,7 @@ func (f *winogradShape) servedBy(matrices int) [][]int {
 // prefetchMatrix adds the matrix that follows the one at packed[from], of nz
 // panels: the next, or the first of the panels after these.
 func (f *winogradShape) prefetchMatrix(ahead *prefetcher, packed []float32, matrix, from, nz int) {
-	size := f.conv.C * isa.PanelWidth
+	size := f.depth * isa.PanelWidth
 	next := from + size
 	if matrix == f.matrices-1 {
 		next += (nz - 1) * f.matrices * size

@@ -59,10 +59,14 @@ func winogradWeightGrad(c Conv, w Want) (k candidate, err error) {
 	cp, kp := float64(isa.CeilDiv(c.C, isa.PanelWidth)), float64(isa.CeilDiv(c.K, isa.PanelWidth))
 	cBlocks, kBlocks := gradBlocks(&c)
 	sums := tiles * 36 * float64(c.C) * kp / 2 / winogradShare
-	transforms := tiles * (cp*float64(kBlocks.count)*cyclesPerInput4 + kp*float64(cBlocks.count)*cyclesPerGrad)
-	return candidate{name: winogradName(wino.F4), cycles: sums + transforms + float64(c.C)*kp*cyclesPerWeights, plan: func() *Plan {
+	inputs, grads := float64(cyclesPerInput4), float64(cyclesPerGrad)
+	if c.Precision != gemm.FP32 {
+		sums, inputs, grads = sums*c.productCycles(), inputs+cyclesPerNarrow, grads+cyclesPerNarrow
+	}
+	transforms := tiles * (cp*float64(kBlocks.count)*inputs + kp*float64(cBlocks.count)*grads)
+	return candidate{name: c.winogradName(wino.F4), cycles: sums + transforms + float64(c.C)*kp*cyclesPerWeights, plan: func() *Plan {
 		g := newWinogradGrad(c)
-		p := &Plan{Algorithm: winogradName(wino.F4)}
+		p := &Plan{Algorithm: c.winogradName(wino.F4)}
 		p.sumOfChunks(&c, g.chunks, Step{Tasks: g.tasks(), Scratch: g.scratchFloats(), Run: func(w *Worker, task int, a Args) {
 			g.run(task, w.Scratch, &a)
 		}})
@@ -119,6 +123,10 @@ func (g *winogradGrad) run(task int, scratch []float32, a *Args) {
 		t0, t1 := g.unitBlocks.span(n)
 		g.forward.transformTiles(tmp, a.X, v, t0, t1, channels{c0, c1, g.vPitch, g.vPos})
 		g.transformGrad(tmp, a.DY, d, t0, t1, k0, k1)
+		if c.Precision != gemm.FP32 {
+			g.pairTiles(v, t1-t0, c1-c0, g.vPitch, g.vPos)
+			g.pairTiles(d, t1-t0, k1-k0, g.dPitch, g.dPos)
+		}
 		g.multiply(gradProduct{v, d, u, c1 - c0, k1 - k0, t1 - t0, n > first})
 	}
 	tap := c.C * c.K * 4
@@ -147,6 +155,14 @@ func (g *winogradGrad) transformGrad(tmp, dy, d []float32, lo, hi, k0, k1 int) {
 	}
 }
 
+// pairTiles rounds the transforms of neighboring tiles to words of two, in place.
+func (g *winogradGrad) pairTiles(v []float32, tiles, channels, pitch, pos int) {
+	for i := range g.forward.positions {
+		at := v[i*pos:][:tiles*pitch]
+		g.forward.conv.Precision.PairRows(at, at, tiles, channels, pitch, pitch)
+	}
+}
+
 // gradProduct is, for all positions, the product of c channels of v by k channels
 // of d, summed over tiles. It is added to u with accumulate, and stored otherwise.
 type gradProduct struct {
@@ -158,7 +174,7 @@ type gradProduct struct {
 func (g *winogradGrad) multiply(q gradProduct) {
 	var a gemm.Args
 	a.SetAct(isa.ActNone)
-	a.AOff, a.Batch, a.K = &g.zero[0], 1, q.tiles
+	a.AOff, a.Batch, a.K = &g.zero[0], 1, g.forward.conv.Precision.Words(q.tiles)
 	a.AStride, a.BStride, a.LDC = g.vPitch*4, g.dPitch*4, g.uPitch*4
 	panels, tilesOf := isa.CeilDiv(q.k, isa.PanelWidth), split(q.c, g.maxM)
 	for pos := range g.forward.positions {
@@ -179,7 +195,7 @@ func (g *winogradGrad) multiply(q gradProduct) {
 				}
 				a.Tiles, a.AStep, a.CStep = t.n, t.rows*4, t.rows*a.LDC
 				at += t.n * t.rows
-				gemm.TN(t.rows, nz, &a)
+				g.forward.conv.Precision.TN(t.rows, nz, &a)
 			}
 		}
 	}
