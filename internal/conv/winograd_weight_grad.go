@@ -28,8 +28,9 @@ type winogradGrad struct {
 	chunks           int
 	cBlocks, kBlocks blocks
 	nz, maxM         int
-	vPitch, dPitch   int // floats between tiles of V and D
+	vPitch, dPitch   int // floats between tiles of V and D, or between words of two tiles
 	vPos, dPos       int // floats between positions
+	widePitch        int // floats between the two tiles that are yet to be rounded to words, 0 if they are not
 	uPitch, uPos     int // floats between rows and positions of the gradient
 	zero             [1]int
 }
@@ -84,15 +85,25 @@ func newWinogradGrad(c Conv) *winogradGrad {
 	g := &winogradGrad{forward: f}
 	g.cBlocks, g.kBlocks = gradBlocks(&c)
 	unit := gradUnit * 2 * gradChannels / (g.cBlocks.size + isa.CeilDiv(g.kBlocks.size, isa.PanelWidth)*isa.PanelWidth)
-	unit = min(unit, 2*gradUnit, f.tiles)
-	g.unitBlocks = newBlocks(f.tiles, isa.CeilDiv(f.tiles, isa.CeilDiv(f.tiles, unit)))
+	unit = min(unit, 2*gradUnit)
+	inWord := 1
+	if c.Precision != gemm.FP32 {
+		inWord = 2
+	}
+	unit = min(unit*inWord, f.tiles)
+	even := isa.CeilDiv(f.tiles, isa.CeilDiv(f.tiles, unit))
+	g.unitBlocks = newBlocks(f.tiles, isa.CeilDiv(even, inWord)*inWord)
 	blocks := g.cBlocks.count * g.kBlocks.count
 	g.chunks = max(1, min(isa.CeilDiv(targetTasks, blocks), f.tiles/gradChunk, g.unitBlocks.count, partialMax/c.WLen()))
 	g.nz, g.maxM = pairOfPanels(g.kBlocks.size)
 	// Odd numbers of cache lines keep neighboring tiles out of each other's sets.
 	odd := func(n int) int { return isa.CeilDiv(n, isa.PanelWidth)*isa.PanelWidth | isa.PanelWidth }
 	g.vPitch, g.dPitch = odd(g.cBlocks.size), odd(g.kBlocks.size)
-	g.vPos, g.dPos = padded(g.unitBlocks.size*g.vPitch), padded(g.unitBlocks.size*g.dPitch)
+	words := c.Precision.Words(g.unitBlocks.size)
+	g.vPos, g.dPos = padded(words*g.vPitch), padded(words*g.dPitch)
+	if c.Precision != gemm.FP32 {
+		g.widePitch = max(g.vPitch, g.dPitch)
+	}
 	g.uPitch = odd(g.kBlocks.size)
 	g.uPos = padded(g.cBlocks.size * g.uPitch)
 	return g
@@ -102,7 +113,7 @@ func (g *winogradGrad) tasks() int { return g.chunks * g.cBlocks.count * g.kBloc
 
 // scratchFloats returns what one task needs.
 func (g *winogradGrad) scratchFloats() int {
-	return wino.ScratchFloats + g.forward.positions*(g.vPos+g.dPos+g.uPos)
+	return wino.ScratchFloats + g.forward.positions*(g.vPos+g.dPos+g.uPos+2*g.widePitch)
 }
 
 // run computes one task.
@@ -116,16 +127,17 @@ func (g *winogradGrad) run(task int, scratch []float32, a *Args) {
 	positions := g.forward.positions
 	tmp, scratch := scratch[:wino.ScratchFloats], scratch[wino.ScratchFloats:]
 	u, scratch := scratch[:positions*g.uPos], scratch[positions*g.uPos:]
-	v, d := scratch[:positions*g.vPos], scratch[positions*g.vPos:]
+	v, scratch := scratch[:positions*g.vPos], scratch[positions*g.vPos:]
+	d, wide := scratch[:positions*g.dPos], scratch[positions*g.dPos:]
 	units := g.unitBlocks.count
 	first, end := chunk*units/g.chunks, (chunk+1)*units/g.chunks
 	for n := first; n < end; n++ {
 		t0, t1 := g.unitBlocks.span(n)
-		g.forward.transformTiles(tmp, a.X, v, t0, t1, channels{c0, c1, g.vPitch, g.vPos})
-		g.transformGrad(tmp, a.DY, d, t0, t1, k0, k1)
-		if c.Precision != gemm.FP32 {
-			g.pairTiles(v, t1-t0, c1-c0, g.vPitch, g.vPos)
-			g.pairTiles(d, t1-t0, k1-k0, g.dPitch, g.dPos)
+		if g.widePitch > 0 {
+			g.transformPairs(tmp, wide, v, d, a, t0, t1, channels{c0, c1, 0, 0}, channels{k0, k1, 0, 0})
+		} else {
+			g.forward.transformTiles(tmp, a.X, v, t0, t1, channels{c0, c1, g.vPitch, g.vPos})
+			g.transformGrad(tmp, a.DY, d, t0, t1, channels{k0, k1, g.dPitch, g.dPos})
 		}
 		g.multiply(gradProduct{v, d, u, c1 - c0, k1 - k0, t1 - t0, n > first})
 	}
@@ -135,8 +147,25 @@ func (g *winogradGrad) run(task int, scratch []float32, a *Args) {
 	}
 }
 
-// transformGrad transforms channels k0..k1-1 of tiles lo..hi-1 of dy.
-func (g *winogradGrad) transformGrad(tmp, dy, d []float32, lo, hi, k0, k1 int) {
+// transformPairs transforms tiles lo..hi-1 of x and dy and rounds neighboring ones to
+// words of two, a pair at a time, which stays in the first-level cache.
+func (g *winogradGrad) transformPairs(tmp, wide, v, d []float32, a *Args, lo, hi int, x, dy channels) {
+	x.pitch, x.pos = g.widePitch, 2*g.widePitch
+	dy.pitch, dy.pos = x.pitch, x.pos
+	for tile := lo; tile < hi; tile += 2 {
+		end, word := min(tile+2, hi), (tile-lo)/2
+		pairs := gemm.Pairing{Rows: g.forward.positions, Step: 2 * g.widePitch, Hi: g.widePitch, NoHigh: tile+1 == hi}
+		g.forward.transformTiles(tmp, a.X, wide, tile, end, x)
+		pairs.Cols, pairs.Width, pairs.DStep = x.c1-x.c0, x.c1-x.c0, g.vPos
+		g.forward.conv.Precision.Pairs(v[word*g.vPitch:], wide, pairs)
+		g.transformGrad(tmp, a.DY, wide, tile, end, dy)
+		pairs.Cols, pairs.Width, pairs.DStep = dy.c1-dy.c0, dy.c1-dy.c0, g.dPos
+		g.forward.conv.Precision.Pairs(d[word*g.dPitch:], wide, pairs)
+	}
+}
+
+// transformGrad transforms channels of tiles lo..hi-1 of dy.
+func (g *winogradGrad) transformGrad(tmp, dy, d []float32, lo, hi int, ch channels) {
 	f := g.forward
 	k := f.conv.K
 	in := wino.GradTile{Pixel: f.conv.DilW * k * 4}
@@ -147,19 +176,11 @@ func (g *winogradGrad) transformGrad(tmp, dy, d []float32, lo, hi, k0, k1 int) {
 		for i := range in.Rows {
 			in.Rows[i] = &f.zeros[0]
 			if i < row.count {
-				in.Rows[i] = &dy[((place.n*f.oh+row.first+i*f.conv.DilH)*f.ow+col.first)*k+k0]
+				in.Rows[i] = &dy[((place.n*f.oh+row.first+i*f.conv.DilH)*f.ow+col.first)*k+ch.c0]
 			}
 		}
-		wino.OutputGrad(&d[(tile-lo)*g.dPitch], g.dPos*4, &in, k1-k0, &tmp[0])
+		wino.OutputGrad(&d[(tile-lo)*ch.pitch], ch.pos*4, &in, ch.c1-ch.c0, &tmp[0])
 		f.next(&place)
-	}
-}
-
-// pairTiles rounds the transforms of neighboring tiles to words of two, in place.
-func (g *winogradGrad) pairTiles(v []float32, tiles, channels, pitch, pos int) {
-	for i := range g.forward.positions {
-		at := v[i*pos:][:tiles*pitch]
-		g.forward.conv.Precision.PairRows(at, at, tiles, channels, pitch, pitch)
 	}
 }
 
