@@ -70,7 +70,7 @@ var algorithms = [...][]algorithm{
 	Forward: {
 		depthwiseForward, directForward, inFloat32(winogradForward(wino.F4)), inFloat32(winogradForward(wino.F2)),
 		inFloat32(winogradForward(wino.F3)), inFloat32(winogradForward(wino.Closed3)), inFloat32(winogradForward(wino.Closed2)),
-		inFloat32(winogradStride2), narrow(winogradForward(wino.F4)),
+		inFloat32(winogradStride2), narrow(winogradForward(wino.F4)), narrow(winogradStride2),
 	},
 	InputGrad: {
 		directInputGrad, inFloat32(winogradInputGrad(wino.F4)), inFloat32(winogradInputGrad(wino.F2)), narrow(winogradInputGrad(wino.F4)),

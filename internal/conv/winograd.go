@@ -57,7 +57,7 @@ var (
 // Cycles of Winograd's algorithm, see cost.go.
 const (
 	cyclesPerInput4 = 160 // to transform 16 channels of a tile
-	cyclesPerNarrow = 60  // to round them to bfloat16
+	cyclesPerNarrow = 1.7 // to round 16 channels of a position of a tile to bfloat16
 
 	// For the weights of 16 filters and a channel: to transform them to tiles of 4x4
 	// ahead of time; while running, in pairs of rows; to transform them in registers
@@ -184,7 +184,7 @@ func (c *Conv) winogradWeights(tile wino.Tile, ok func(winogradWeights) bool) (w
 	sums := rows * tiles * positions / 2 / winogradShare * vectors()
 	if c.Precision != gemm.FP32 {
 		words := float64(c.Precision.Words(c.C)) * panels * positions * isa.PanelWidth
-		return storedWeights, withWeights(sums*c.productCycles(), words) + transforms + c.narrowCycles(tiles)
+		return storedWeights, withWeights(sums*c.productCycles(), words) + transforms + c.narrowCycles(tiles*positions)
 	}
 	weights, best := storedWeights, withWeights(sums, rows*positions*isa.PanelWidth)
 	if ok == nil {
@@ -215,9 +215,10 @@ func (c *Conv) winogradWeights(tile wino.Tile, ok func(winogradWeights) bool) (w
 	return weights, best + transforms
 }
 
-// narrowCycles is what it takes to round the transformed inputs of tiles to bfloat16.
-func (c *Conv) narrowCycles(tiles float64) float64 {
-	return tiles * float64(isa.CeilDiv(c.C, isa.PanelWidth)) * cyclesPerNarrow * vectors()
+// narrowCycles is what it takes to round the transformed inputs at a number of positions
+// of tiles to bfloat16.
+func (c *Conv) narrowCycles(positions float64) float64 {
+	return positions * float64(isa.CeilDiv(c.C, isa.PanelWidth)) * cyclesPerNarrow * vectors()
 }
 
 // newWinograd plans the blocks of a task, from the geometry and the instruction
@@ -388,18 +389,6 @@ func (f *winograd) transformInput(tmp, x, block, wide []float32, lo, hi int) {
 		first := (tile - lo) / wino.MaxGroup * wino.MaxGroup
 		f.transformGroup(tmp, x, block[first*f.vTile():], tile, wino.GroupOf(hi-lo-first), tile-lo-first)
 	}
-}
-
-// wideChannels are how many channels are transformed in float32 before they are rounded
-// to words of two: the positions of a tile fit into the first-level cache.
-const wideChannels = 128
-
-// wideFloats is the length of a tile's transform before it is rounded, 0 if it is not.
-func (f *winograd) wideFloats() int {
-	if f.conv.Precision == gemm.FP32 {
-		return 0
-	}
-	return f.positions * wideChannels
 }
 
 // transformNarrow is [winograd.transformInput] for bfloat16 products. The transform

@@ -21,7 +21,7 @@ func TestWinogradBF16(t *testing.T) {
 	defer one.Close()
 	defer two.Close()
 	defer eight.Close()
-	shapes := slices.Concat(winogradShapes, dilatedShapes, []Conv{conv(1, 14, 14, 200, 48, 3, 1, 1), conv(2, 7, 7, 512, 70, 3, 1, 1)})
+	shapes := slices.Concat(winogradShapes, dilatedShapes, stride2Shapes, []Conv{conv(1, 14, 14, 200, 48, 3, 1, 1), conv(2, 7, 7, 512, 70, 3, 1, 1)})
 	want := Want{Fast: true, ConstantWeights: true}
 	isatest.EachISA(t, func(t *testing.T) {
 		for _, c := range shapes {
@@ -33,7 +33,11 @@ func TestWinogradBF16(t *testing.T) {
 				var first []float32
 				for _, p := range bf16Precisions() {
 					k.Precision = p
-					plan := planned(t, narrow(winogradForward(wino.F4)), k.Conv, want)
+					algorithm := winogradForward(wino.F4)
+					if c.StrideH == 2 {
+						algorithm = winogradStride2
+					}
+					plan := planned(t, narrow(algorithm), k.Conv, want)
 					y := runForward(one, plan, k, nil, nil, isa.ActNone)
 					nearlyTo(t, "y", y, k.y64)
 					for _, many := range []*parallel.Pool{two, eight} {

@@ -42,16 +42,13 @@ const (
 
 // stride2Name is the name of the algorithm: that of tiles of as many outputs with
 // stride 1, which no convolution has the choice of.
-var stride2Name = winogradName(wino.F2)
+func (c *Conv) stride2Name() string { return c.winogradName(wino.F2) }
 
 // checkStride2 returns an error with the reason why a convolution cannot be computed
 // by [stride2], nil if it can.
 func (c *Conv) checkStride2() error {
 	if err := c.Check(); err != nil {
 		return err
-	}
-	if c.Precision != gemm.FP32 {
-		return errors.New("convolution: Winograd multiplies float32 only")
 	}
 	if c.R != 3 || c.S != 3 || c.StrideH != 2 || c.StrideW != 2 || c.DilH != 1 || c.DilW != 1 || c.Groups != 1 {
 		return fmt.Errorf("convolution: Winograd of stride 2 wants a 3x3 kernel, stride 2, dilation 1, 1 group, got %dx%d, %dx%d, %dx%d, %d",
@@ -76,8 +73,12 @@ func winogradStride2(c Conv, w Want) (k candidate, err error) {
 	tiles := float64(c.N * isa.CeilDiv(c.OutH(), wino.Stride2M) * isa.CeilDiv(c.OutW(), wino.Stride2M))
 	sums := tiles * wino.Stride2Positions * float64(c.C) * panels / 2
 	transforms := tiles * (float64(isa.CeilDiv(c.C, isa.PanelWidth))*stride2PerInput + panels*stride2PerOutput)
-	cycles := withWeights(sums*vectors()/stride2Share, wino.Stride2Matrices*float64(c.C)*panels*isa.PanelWidth) + transforms*vectors()
-	return candidate{name: stride2Name, cycles: cycles, margin: stride2Margin, plan: func() *Plan {
+	words := wino.Stride2Matrices * float64(c.Precision.Words(c.C)) * panels * isa.PanelWidth
+	cycles := withWeights(sums*vectors()*c.productCycles()/stride2Share, words) + transforms*vectors()
+	if c.Precision != gemm.FP32 {
+		cycles += c.narrowCycles(tiles * wino.Stride2Positions)
+	}
+	return candidate{name: c.stride2Name(), cycles: cycles, margin: stride2Margin, plan: func() *Plan {
 		return newStride2(c).plan(w)
 	}}, nil
 }
@@ -112,7 +113,7 @@ func (f *stride2) packing() *Packing {
 }
 
 func (f *stride2) plan(w Want) *Plan {
-	p := &Plan{Algorithm: stride2Name, Packed: f.packing()}
+	p := &Plan{Algorithm: f.conv.stride2Name(), Packed: f.packing()}
 	reads := []Arg{ArgX, ArgPacked}
 	if !f.fused() {
 		inputs := f.tileBlocks.count * f.blockFloats()
@@ -139,28 +140,42 @@ func (f *stride2) plan(w Want) *Plan {
 	return p
 }
 
-// transformTiles transforms tiles lo..hi-1 to places at.. of a block.
+// transformTiles transforms tiles lo..hi-1 to places at.. of a block. tmp has the scratch
+// of the transform, and behind it [winogradShape.wideFloats].
 func (f *stride2) transformTiles(tmp, x, block []float32, lo, hi, at int) {
 	c := &f.conv
 	in := wino.Stride2Tile{Pixel: c.C * 4}
+	tmp, wide := tmp[:wino.Stride2ScratchFloats], tmp[wino.Stride2ScratchFloats:][:f.wideFloats()]
+	step := c.C // channels transformed at a time
+	if len(wide) > 0 {
+		step = wideChannels
+	}
 	place := f.place(lo)
 	for tile := lo; tile < hi; tile++ {
 		iy, ix := 2*f.rows[place.ty].first-c.PadTop, 2*f.cols[place.tx].first-c.PadLeft
 		in.Left, in.Right = max(0, -ix), min(f.t, c.W-ix)
-		for i := range f.t {
-			in.Rows[i] = &f.zeros[0]
-			if y := iy + i; y >= 0 && y < c.H && in.Left < in.Right {
-				in.Rows[i] = &x[((place.n*c.H+y)*c.W+ix+in.Left)*c.C]
+		for c0 := 0; c0 < c.C; c0 += step {
+			for i := range f.t {
+				in.Rows[i] = &f.zeros[0]
+				if y := iy + i; y >= 0 && y < c.H && in.Left < in.Right {
+					in.Rows[i] = &x[((place.n*c.H+y)*c.W+ix+in.Left)*c.C+c0]
+				}
 			}
+			to, n := block[(at+tile-lo)*f.pitch+c.Precision.Words(c0):], min(step, c.C-c0)
+			if len(wide) == 0 {
+				wino.Stride2Input(&to[0], f.vPos*4, &in, n, &tmp[0])
+				continue
+			}
+			wino.Stride2Input(&wide[0], wideChannels*4, &in, n, &tmp[0])
+			c.Precision.Narrow(to, wide, f.positions, n, wideChannels, f.vPos)
 		}
-		wino.Stride2Input(&block[(at+tile-lo)*f.pitch], f.vPos*4, &in, c.C, &tmp[0])
 		f.next(&place)
 	}
 }
 
 // scratchFloats returns what one task needs.
 func (f *stride2) scratchFloats() int {
-	n := wino.Stride2ScratchFloats + f.positions*f.mPos
+	n := wino.Stride2ScratchFloats + f.wideFloats() + f.positions*f.mPos
 	if f.fused() {
 		n += f.blockFloats()
 	}
@@ -173,7 +188,7 @@ func (f *stride2) run(task int, scratch []float32, a *Args) {
 	o := f.output(a)
 	p0, p1, tb := f.panelBlocks.take(task)
 	t0, t1 := f.tileBlocks.span(tb)
-	tmp, scratch := scratch[:wino.Stride2ScratchFloats], scratch[wino.Stride2ScratchFloats:]
+	tmp, scratch := scratch[:wino.Stride2ScratchFloats+f.wideFloats()], scratch[wino.Stride2ScratchFloats+f.wideFloats():]
 	products := scratch[:f.positions*f.mPos]
 	block := scratch[len(products):]
 	o.tmp = tmp

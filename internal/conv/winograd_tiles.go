@@ -132,6 +132,18 @@ func (f *winogradShape) transformedPacking(layout string, transform func(dst, w 
 	}
 }
 
+// wideChannels are how many channels are transformed in float32 before they are rounded
+// to words of two: the positions of a tile fit into the first-level cache.
+const wideChannels = 128
+
+// wideFloats is the length of a tile's transform before it is rounded, 0 if it is not.
+func (f *winogradShape) wideFloats() int {
+	if f.conv.Precision == gemm.FP32 {
+		return 0
+	}
+	return f.positions * wideChannels
+}
+
 // panelFloats is the length of a panel of transformed weights, widePanel that of one that
 // is yet to be rounded to words, 0 if it is not.
 func (f *winogradShape) panelFloats() int { return f.matrices * f.depth * isa.PanelWidth }

@@ -62,7 +62,7 @@ func winogradWeightGrad(c Conv, w Want) (k candidate, err error) {
 	sums := tiles * 36 * float64(c.C) * kp / 2 / winogradShare
 	inputs, grads := float64(cyclesPerInput4), float64(cyclesPerGrad)
 	if c.Precision != gemm.FP32 {
-		sums, inputs, grads = sums*c.productCycles(), inputs+cyclesPerNarrow, grads+cyclesPerNarrow
+		sums, inputs, grads = sums*c.productCycles(), inputs+36*cyclesPerNarrow, grads+36*cyclesPerNarrow
 	}
 	transforms := tiles * (cp*float64(kBlocks.count)*inputs + kp*float64(cBlocks.count)*grads)
 	return candidate{name: c.winogradName(wino.F4), cycles: sums + transforms + float64(c.C)*kp*cyclesPerWeights, plan: func() *Plan {
