@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/internal/cpu"
 	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/term"
@@ -43,7 +44,7 @@ func TestPlans(t *testing.T) {
 
 func testPlans(t *testing.T, table string) {
 	var b strings.Builder
-	for _, cfg := range []Config{
+	configs := []Config{
 		{Model: "resnet18", Mode: Infer, Batch: 1, Threads: 2},
 		{Model: "resnet18", Mode: Infer, Batch: 8, Threads: 2},
 		{Model: "resnet50", Mode: Infer, Batch: 1, Threads: 2},
@@ -51,7 +52,13 @@ func testPlans(t *testing.T, table string) {
 		{Model: "resnet20-cifar", Mode: Train, Batch: 128, Threads: 2},
 		{Model: "resnet18", Mode: Train, Batch: 2, Threads: 2},
 		{Model: "resnet50", Mode: Train, Batch: 2, Threads: 2},
-	} {
+	}
+	if isa.PlanFor.AVX512 { // emulated products are counted as the processor's
+		configs = append(configs,
+			Config{Model: "resnet18", Mode: Infer, Batch: 1, Threads: 2, BF16: engine.BF16Emulated.String()},
+			Config{Model: "resnet18", Mode: Train, Batch: 2, Threads: 2, BF16: engine.BF16Emulated.String()})
+	}
+	for _, cfg := range configs {
 		s, err := newStep(cfg, "")
 		if err != nil {
 			t.Fatal(err)
