@@ -270,7 +270,7 @@ func (g *weightGrad) run(task int, scratch []float32, a *Args) {
 	end := (chunk + 1) * g.units / g.chunks
 	for u := chunk * g.units / g.chunks; u < end; u++ {
 		t.next = columnPrefetcher{}
-		if u+1 < end && c.Precision == gemm.FP32 {
+		if u+1 < end {
 			t.prefetch(u+1, a.X, a.DY)
 		}
 		oy0, oy1, images := g.rowBlocks.take(u)
