@@ -17,7 +17,9 @@ import (
 // (m+2)x(m+2) inputs, multiplies the channels of each of the (m+2)² positions of
 // the transform by a matrix of transformed weights, and transforms back to mxm
 // outputs: 36 multiplications where 144 are needed for m=4, 16 where 36 are
-// needed for m=2. The result differs from the direct sum by rounding.
+// needed for m=2. The result differs from the direct sum by rounding. Of a convolution
+// of bfloat16 products, transforms of inputs and weights are float32 and rounded then,
+// see bf16.go.
 //
 // With a dilation d, a picture is d x d phases: the pixels that are d apart. Where d
 // is large, a phase has few pixels, and most of a tile of 4x4 lies outside.
