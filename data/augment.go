@@ -85,7 +85,7 @@ func (a *Augment) Valid() error {
 		if a.PadCrop != 0 {
 			return fmt.Errorf("data: augment: random_resized_crop and pad_crop are both set, and exclude each other: leave one out")
 		}
-		if err := ranges("random_resized_crop", r.Scale, r.Ratio); err != nil {
+		if err := ranges("random_resized_crop", r.Scale, r.Ratio, "usually [0.08, 1] and [0.75, 1.3333]"); err != nil {
 			return err
 		}
 	}
@@ -115,7 +115,7 @@ func (a *Augment) Valid() error {
 		}
 	}
 	if r := a.RandomErasing; r != nil {
-		if err := ranges("random_erasing", r.Scale, r.Ratio); err != nil {
+		if err := ranges("random_erasing", r.Scale, r.Ratio, "usually [0.02, 0.33] and [0.3, 3.3]"); err != nil {
 			return err
 		}
 		if err := probability("random_erasing.p", r.P); err != nil {
@@ -152,12 +152,13 @@ func probability(name string, p float64) error {
 	return nil
 }
 
-func ranges(name string, scale, ratio [2]float64) error {
+// ranges checks the scale and the ratio of a field. usual are both as torchvision has them.
+func ranges(name string, scale, ratio [2]float64, usual string) error {
 	if !(scale[0] > 0 && scale[0] <= scale[1] && scale[1] <= 1) {
-		return fmt.Errorf("data: augment: %s.scale %v is not two rising shares of the area, above 0 and up to 1", name, scale)
+		return fmt.Errorf("data: augment: %s.scale %v is not two rising shares of the area, above 0 and up to 1 (scale and ratio are %s)", name, scale, usual)
 	}
 	if !(ratio[0] > 0 && ratio[0] <= ratio[1] && ratio[1] < math.Inf(1)) {
-		return fmt.Errorf("data: augment: %s.ratio %v is not two rising numbers above 0", name, ratio)
+		return fmt.Errorf("data: augment: %s.ratio %v is not two rising numbers above 0 (scale and ratio are %s)", name, ratio, usual)
 	}
 	return nil
 }
