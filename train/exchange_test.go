@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/resnet-go/resnet/data"
@@ -296,7 +297,8 @@ func TestRanksStopAndContinue(t *testing.T) {
 			for resume := false; ; resume = true {
 				n = n%2 + 1
 				ctx, cancel := context.WithCancel(context.Background())
-				steps, done := 0, true
+				steps := 0
+				var interrupted atomic.Bool
 				h := newHall(n)
 				var wg sync.WaitGroup
 				for r := range n {
@@ -319,7 +321,7 @@ func TestRanksStopAndContinue(t *testing.T) {
 					wg.Go(func() {
 						_, err := Run(own, cfg)
 						if stopped := (*Interrupted)(nil); errors.As(err, &stopped) {
-							done = false
+							interrupted.Store(true)
 							if (stopped.Checkpoint != "") != (r == 0) {
 								t.Errorf("rank %d of %d: checkpoint %q", r, n, stopped.Checkpoint)
 							}
@@ -330,7 +332,7 @@ func TestRanksStopAndContinue(t *testing.T) {
 				}
 				wg.Wait()
 				cancel()
-				if done || t.Failed() {
+				if !interrupted.Load() || t.Failed() {
 					break
 				}
 			}
