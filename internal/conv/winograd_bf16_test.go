@@ -25,7 +25,7 @@ func TestWinogradBF16(t *testing.T) {
 	want := Want{Fast: true, ConstantWeights: true}
 	isatest.EachISA(t, func(t *testing.T) {
 		for _, c := range shapes {
-			if !isa.UseAVX512 && c.FLOPs() > 1<<21 { // without, the products are slow
+			if tooSlow(c, 1<<21) {
 				continue
 			}
 			t.Run(c.String(), func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestWinogradBF16Training(t *testing.T) {
 	forward, input, weight := narrow(winogradForward(wino.F4)), narrow(winogradInputGrad(wino.F4)), narrow(winogradWeightGrad)
 	isatest.EachISA(t, func(t *testing.T) {
 		for _, c := range shapes {
-			if !isa.UseAVX512 && c.FLOPs() > 1<<20 || max(c.PadTop, c.PadBottom) > 2*c.DilH || max(c.PadLeft, c.PadRight) > 2*c.DilW {
+			if tooSlow(c, 1<<20) || max(c.PadTop, c.PadBottom) > 2*c.DilH || max(c.PadLeft, c.PadRight) > 2*c.DilW {
 				continue
 			}
 			t.Run(c.String(), func(t *testing.T) {
@@ -113,6 +113,12 @@ func TestWinogradBF16Training(t *testing.T) {
 			})
 		}
 	})
+}
+
+// tooSlow reports whether bfloat16 products of a convolution of so many operations take
+// too long: emulated without vectors, or under the race detector.
+func tooSlow(c Conv, operations int64) bool {
+	return (!isa.UseAVX512 || testing.Short()) && c.FLOPs() > operations
 }
 
 // nearlyTo checks that the mean square of errors is below 3 % of the exact values', and
