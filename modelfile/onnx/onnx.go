@@ -205,6 +205,9 @@ func fromProto(p *modelProto, ext *external) (*Model, error) {
 	if err := m.refuse(); err != nil {
 		return nil, err
 	}
+	if err := m.checkAttributes(p.graph.nodes); err != nil {
+		return nil, err
+	}
 	if err := m.initializers(ext); err != nil {
 		return nil, err
 	}
