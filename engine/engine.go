@@ -78,7 +78,7 @@ func Compile(g *graph.Graph, vars *Vars, opt Options) (*Plan, error) {
 	if err := checkVariables(g, vars); err != nil {
 		return nil, err
 	}
-	if err := checkSizes(g); err != nil {
+	if err := CheckSizes(g); err != nil {
 		return nil, err
 	}
 	if opt.Device != nil {
@@ -113,9 +113,9 @@ func compileHere(g *graph.Graph, vars *Vars, opt Options, fold bool) (*Plan, err
 	return c.plan, nil
 }
 
-// checkSizes returns an error for a graph or a value that alone is larger than the
+// CheckSizes returns an error for a graph or a value that alone is larger than the
 // machine's memory, before any work is done for it.
-func checkSizes(g *graph.Graph) error {
+func CheckSizes(g *graph.Graph) error {
 	if err := budget.Machine(fmt.Sprintf("engine: a graph of %d operators", len(g.Nodes)), budget.Operator*int64(len(g.Nodes))); err != nil {
 		return err
 	}

@@ -150,6 +150,9 @@ func (c *benchCommand) run(ctx context.Context, names []string) error {
 		return err
 	}
 	ours := bench.Program{Name: "resnet", Command: []string{self, "bench-worker"}}
+	if c.memory > 0 {
+		ours.Command = append(ours.Command, fmt.Sprintf("--max-memory=%d", c.memory))
+	}
 	if c.exact {
 		ours.Command = append(ours.Command, "--exact")
 	}

@@ -83,6 +83,13 @@ func open(cfg Config, state string, deferred bool) (*network, error) {
 		chw = tensor.Shape{chw[0], cfg.Size, cfg.Size}
 	}
 	n.input = graph.F32(cfg.Batch, chw[0], chw[1], chw[2])
+	t, err := n.trace()
+	if err == nil {
+		err = engine.CheckSizes(t.Graph) // before there are pictures
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bench: %s: %w", cfg.Model, err)
+	}
 	if err := n.checkDetector(); err != nil {
 		return nil, err
 	}
