@@ -1,6 +1,7 @@
 package data
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +37,22 @@ type Preprocess struct {
 	Interpolation imaging.Filter `json:"interpolation" yaml:"interpolation"`
 	Mean          []float32      `json:"mean" yaml:"mean,flow"` // one per channel, of values from 0 to 1
 	Std           []float32      `json:"std" yaml:"std,flow"`
+}
+
+// UnmarshalJSON reads an object of the fields of p. One that is unknown, or there twice, is
+// an error: a newer version of this package may have given it a meaning, and pictures
+// would be prepared in another way than is meant.
+func (p *Preprocess) UnmarshalJSON(text []byte) error {
+	if err := uniqueKeys(text, true); err != nil {
+		return fmt.Errorf("data: the preprocessing: %w", err)
+	}
+	type fields Preprocess
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode((*fields)(p)); err != nil {
+		return fmt.Errorf("data: the preprocessing: %w (its fields are channels, width, height, resize, squash, interpolation, mean and std)", err)
+	}
+	return nil
 }
 
 var presets = map[string]Preprocess{

@@ -167,6 +167,18 @@ func TestPreprocessJSON(t *testing.T) {
 	}
 }
 
+func TestPreprocessFields(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"channels": 3, "centre_crop": 3}`:                    "centre_crop",
+		`{"width": 3, "Width": 4}`:                             "twice",
+		`{"interpolation": "bilinear", "mean": "0.5"}`:         "the preprocessing",
+		`{"channels": 3, "interpolation": "bilinear", "m": 1}`: `its fields are channels`,
+	} {
+		var p Preprocess
+		checkError(t, json.Unmarshal([]byte(text), &p), want)
+	}
+}
+
 func TestPreprocessValid(t *testing.T) {
 	nan := float32(math.NaN())
 	for want, change := range map[string]func(*Preprocess){

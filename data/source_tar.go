@@ -219,8 +219,11 @@ func tarName(name string) (string, error) {
 	if len(name) > maxTarName {
 		return "", fmt.Errorf("the name of the tar entry %q… has %d bytes, must have at most %d", name[:40], len(name), maxTarName)
 	}
+	if !utf8.ValidString(name) {
+		return "", fmt.Errorf("the name of the tar entry %q is not UTF-8: rename the file, and pack it again", name)
+	}
 	clean := path.Clean(strings.TrimLeft(strings.TrimRight(name, "/"), "/"))
-	if slices.Contains(strings.Split(name, "/"), "..") || !utf8.ValidString(name) || !fs.ValidPath(clean) {
+	if slices.Contains(strings.Split(name, "/"), "..") || !fs.ValidPath(clean) {
 		return "", fmt.Errorf("the tar entry %q is not a path inside the tar", name)
 	}
 	return clean, nil
@@ -384,7 +387,7 @@ func gunzip(f *steadyfile.File) (name string, err error) {
 	n, err := io.Copy(out, io.LimitReader(z, limit+1))
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return "", errors.New("the file is cut off: copy it again")
+		return "", errors.New("the file is cut off, or has other bytes behind its end: copy it again")
 	case err != nil:
 		return "", fmt.Errorf("unpacking it: %w", err)
 	case n > limit:

@@ -142,6 +142,12 @@ func TestShardLabels(t *testing.T) {
 		err     string
 	}{
 		{"json numbers", []any{"a.png", p, "a.json", []byte(`1`), "b.png", p, "b.json", []byte(`{"label": 0}`)}, "0 1", "[1] [0]", "", ""},
+		{"whole floats", []any{"a.png", p, "a.json", []byte(`1e0`), "b.png", p, "b.cls", []byte("0.0"), "c.png", p, "c.json", []byte(`{"cls":1.0}`)}, "0 1", "[1] [0] [1]", "", ""},
+		{"names with digits", []any{"a.png", p, "a.cls", []byte("1.0"), "b.png", p, "b.cls", []byte("king")}, "1.0 king", "[0] [1]", "", ""},
+		{"a link is a class", []any{"a.png", p, "a.cls", []byte("0"), &tar.Header{Typeflag: tar.TypeSymlink, Name: "b.png", Linkname: "/etc/passwd"}, []byte{}, "b.cls", []byte("1")}, "", "", "", "b.png, which is a symbolic link"},
+		{"true", []any{"a.png", p, "a.json", []byte(`{"cls":true}`)}, "", "", "", `a.json: "cls" is true`},
+		{"two lines", []any{"a.png", p, "a.cls", []byte("cat\ndog")}, "", "", "", "a.cls: the label has 2 lines"},
+		{"not UTF-8", []any{"\xfc.png", p}, "", "", "", `"\xfc.png" is not UTF-8`},
 		{"json names", []any{"a.png", p, "a.json", []byte(`{"class":"x","w":5}`), "b.jpg", p, "b.json", []byte(`"w"`)}, "w x", "[1] [0]", "", ""},
 		{"cls before json", []any{"a.json", []byte(`{"w":1}`), "a.png", p, "a.cls", []byte("1"), "b.png", p, "b.cls", []byte("0")}, "0 1", "[1] [0]", "", ""},
 		{"any order", []any{"a.png", p, "b.png", p, "b.cls", []byte("y"), "a.cls", []byte("x")}, "x y", "[0] [1]", "", ""},

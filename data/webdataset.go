@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -126,6 +127,9 @@ func openShards(src *tarSource, names []string, opt Options) (*Splits, error) {
 		return nil, errNoKeys
 	}
 	s, err := shardSplits(src, names, whole, opt)
+	if notes := src.notes(); err != nil && len(notes) > 0 { // may be why
+		return nil, fmt.Errorf("%w (%s)", err, strings.Join(notes, "; "))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -197,6 +201,9 @@ func (s *shardSample) read(src *tarSource, buf []byte) ([]byte, error) {
 	if len(text) == 0 {
 		return buf, errors.New("the label is empty, must be a number or the name of a class")
 	}
+	if lines := bytes.Count(text, []byte("\n")); lines > 0 {
+		return buf, fmt.Errorf("the label has %d lines, must have one: a number or the name of a class", lines+1)
+	}
 	s.targets = []string{string(text)}
 	if s.described == "" || src.places[s.described].size > maxLabelFile {
 		return buf, nil
@@ -220,9 +227,22 @@ func (s *shardSample) read(src *tarSource, buf []byte) ([]byte, error) {
 // contradict reports whether two labels of a picture cannot both be right. One may be
 // the number of a class and the other its name.
 func contradict(a, b string) bool {
-	n, notA := strconv.Atoi(a)
-	m, notB := strconv.Atoi(b)
+	n, notA := labelNumber(a)
+	m, notB := labelNumber(b)
 	return (notA == nil) == (notB == nil) && a != b && (notA != nil || n != m)
+}
+
+// labelNumber returns the number of a class, which some programs write as 1.0 or 1e0.
+func labelNumber(label string) (int, error) {
+	n, err := strconv.Atoi(label)
+	if err == nil {
+		return n, nil
+	}
+	f, notFloat := strconv.ParseFloat(label, 64)
+	if notFloat != nil || f != math.Trunc(f) || math.Abs(f) > maxClassNames {
+		return 0, err
+	}
+	return int(f), nil
 }
 
 // jsonLabel returns the labels in a JSON document; nil if it is about other things.
@@ -255,8 +275,11 @@ func jsonLabel(text []byte) (targets []string, multi bool, err error) {
 		first := ""
 		for _, field := range []string{"cls", "label", "class"} {
 			f, ok := fields[field]
-			if !ok {
+			if !ok || f == nil {
 				continue
+			}
+			if _, ok := jsonTarget(f); !ok {
+				return nil, false, fmt.Errorf("%q is %v, must be a number or the name of a class", field, f)
 			}
 			if first == "" {
 				v, first = f, field
@@ -355,7 +378,7 @@ func shardClasses(src *tarSource, samples []shardSample) ([]string, func(label s
 	var labels []string
 	for _, s := range samples {
 		for _, t := range s.targets {
-			n, err := strconv.Atoi(t)
+			n, err := labelNumber(t)
 			whole = whole && err == nil
 			if err == nil && n < 0 && negative == "" {
 				negative = fmt.Sprintf("%s: the label %d", s.label, n)
@@ -379,7 +402,7 @@ func shardClasses(src *tarSource, samples []shardSample) ([]string, func(label s
 		}
 		n := len(classes)
 		return classes, func(label string) (int, bool) {
-			k, err := strconv.Atoi(label)
+			k, err := labelNumber(label)
 			return k, err == nil && k < n
 		}, atLeastTwo(classes)
 	}

@@ -47,6 +47,9 @@ func (f *scoreFlags) add(cmd *cobra.Command) {
 	fs.StringVar(&f.resume, "resume", "", "with --jsonl: file for the results; what it has already is not done again")
 	args := cmd.Args
 	cmd.Args = func(cmd *cobra.Command, given []string) error {
+		if f.resume == "-" {
+			return usagef("--resume - names no file: name one for the results, or leave --resume out for stdout")
+		}
 		if f.list != "" {
 			return noMore(0, given)
 		}
@@ -362,7 +365,10 @@ func (s *scoring) line(text string, tooLong bool, file []byte, yield func(resnet
 	var l scoreLine
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
-	if err := d.Decode(&l); err != nil {
+	var mistyped *json.UnmarshalTypeError
+	if err := d.Decode(&l); errors.As(err, &mistyped) {
+		return failed(fmt.Errorf("%q is a %s, which it cannot be: path and base64 are texts, bytes is a whole number", mistyped.Field, mistyped.Value))
+	} else if err != nil {
 		return failed(fmt.Errorf("the line is not JSON: %w", err))
 	}
 	id := name

@@ -345,6 +345,7 @@ func TestScoreErrors(t *testing.T) {
 	}{
 		{[]string{"--jsonl", list, "--resume", other}, exitFailed, "line 2 is not a result"},
 		{[]string{"--jsonl", list, "--resume", os.DevNull}, exitFailed, "not a regular file"}, // as a named pipe, which would be waited for
+		{[]string{"--jsonl", list, "--resume", "-"}, exitUsage, "--resume - names no file"},
 		{[]string{"--jsonl", list + "x"}, exitFailed, "list.txtx"},
 		{[]string{"--jsonl", list, "photo.jpg"}, exitUsage, "photo.jpg"},
 		{[]string{"--shard", "0/2", "photo.jpg"}, exitUsage, "--shard needs --jsonl"},
