@@ -6,6 +6,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/resnet-go/resnet/engine"
 	"github.com/resnet-go/resnet/infer"
 	"github.com/resnet-go/resnet/internal/philox"
 	"github.com/resnet-go/resnet/models"
@@ -33,7 +34,11 @@ func TestBatchInvariant(t *testing.T) {
 			if err := nn.Init(net, 3); err != nil {
 				t.Fatal(err)
 			}
-			for _, opt := range []infer.Options{{BatchInvariant: true}, {}} {
+			options := []infer.Options{{BatchInvariant: true}, {}}
+			if engine.BF16Native.Check() == nil {
+				options = append(options, infer.Options{BatchInvariant: true, BF16: engine.BF16Native})
+			}
+			for _, opt := range options {
 				worst := 0.0
 				r, err := infer.New(net, nil, opt)
 				if err != nil {
