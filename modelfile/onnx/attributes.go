@@ -44,10 +44,7 @@ var attributeSets = sync.OnceValue(func() map[string][]attributeSet {
 func (m *Model) checkAttributes(nodes []*nodeProto) error {
 	sets := attributeSets()
 	for _, n := range nodes {
-		opset := m.opset
-		if n.version > 0 {
-			opset = n.version
-		}
+		opset := m.version(n)
 		var set *attributeSet
 		for i, s := range sets[n.op] {
 			if s.since <= opset && isONNX(n.domain) {

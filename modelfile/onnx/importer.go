@@ -295,11 +295,13 @@ func domainPrefix(domain string) string {
 
 // version returns the opset by which the node is read: the model's, or its
 // function's.
-func (n *node) version() int64 {
-	if n.nodeProto.version > 0 {
-		return n.nodeProto.version
+func (n *node) version() int64 { return n.m.version(n.nodeProto) }
+
+func (m *Model) version(p *nodeProto) int64 {
+	if p.version > 0 {
+		return p.version
 	}
-	return n.m.opset
+	return m.opset
 }
 
 // failf stops with an error that names the node, its operator and the opset.
