@@ -11,11 +11,11 @@ import (
 // The patterns name a folder and a stem so that a build works before the model
 // has been trained.
 //
-//go:embed fashion resnet20.*
+//go:embed fashion cifar10.*
 var files embed.FS
 
 // ModelName is the file of the embedded model.
-const ModelName = "resnet20.safetensors"
+const ModelName = "cifar10.safetensors"
 
 // SampleName is what messages and model files call the embedded sample.
 const SampleName = "embedded:fashion"

@@ -164,7 +164,7 @@ func TestDetectorFromClassifier(t *testing.T) {
 
 	out := t.TempDir()
 	cfg = objectConfig(t, dir, out, "epochs=1", "detect.trainable_layers=2")
-	cfg.Model = "embedded:resnet20.safetensors"
+	cfg.Model = "embedded:cifar10.safetensors"
 	var notes strings.Builder
 	cfg.Log.Event = func(e Event) { notes.WriteString(e.Note + "\n") }
 	mustRun(t, cfg)

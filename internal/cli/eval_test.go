@@ -221,7 +221,7 @@ func TestEvalUsage(t *testing.T) {
 		{"is a detector", []string{"eval", "-m", detectorModel(t), "--data", "folder:photos"}},
 		{"is a segmentation network, which is measured", []string{"eval", "-m", pixelModel(t)}},
 		{"is a detector, which is measured", []string{"eval", "-m", detectorModel(t)}},
-		{"--data is missing, and what", []string{"eval", "-m", filepath.Join("..", "..", "embedded", "resnet20.safetensors")}},
+		{"--data is missing, and what", []string{"eval", "-m", filepath.Join("..", "..", "embedded", "cifar10.safetensors")}},
 		{"unknown split", []string{"eval", "-m", fashionModel(t, nil), "--split", "tset"}},
 		{"are classifiers", []string{"compare", "--data", "coco:" + scenes}},
 	} {

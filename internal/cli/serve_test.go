@@ -83,7 +83,7 @@ func fetch(t *testing.T, url string, body []byte, out any) int {
 // code 0 when it is asked to.
 func TestServe(t *testing.T) {
 	dir := t.TempDir()
-	embedded, err := os.ReadFile(filepath.Join("..", "..", "embedded", "resnet20.safetensors"))
+	embedded, err := os.ReadFile(filepath.Join("..", "..", "embedded", "cifar10.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	line, stop := serving(t, "--model", modelfile.EmbeddedName, "--model", file, "--model", "photos:3="+file, "--config", config)
-	if len(line.Models) != 3 || line.Models[0].Name != "resnet20" || line.Models[1].Name != filepath.Base(dir) || line.Models[2] != (servedModel{"photos", "3"}) {
+	if len(line.Models) != 3 || line.Models[0].Name != "cifar10" || line.Models[1].Name != filepath.Base(dir) || line.Models[2] != (servedModel{"photos", "3"}) {
 		t.Errorf("%+v", line)
 	}
 	picture := filepath.Join(dir, "a.png")
@@ -153,7 +153,7 @@ func TestServe(t *testing.T) {
 
 // Names for the same file share a model, until the file is another one.
 func TestServedModelsOfAFileAreOne(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join("..", "..", "embedded", "resnet20.safetensors"))
+	b, err := os.ReadFile(filepath.Join("..", "..", "embedded", "cifar10.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}

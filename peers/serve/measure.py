@@ -125,7 +125,7 @@ def prepare(spec):
     if name != "embedded":
         run(args.resnet, "convert", f"{name}@{file}", "--preprocess", "imagenet", onnx)
         return {"name": name, "ours": f"{name}@{file}", "flags": ["--preprocess", "imagenet"], "onnx": onnx, "preprocess": {}}
-    own = os.path.join(HERE, "..", "..", "embedded", "resnet20.safetensors")
+    own = os.path.join(HERE, "..", "..", "embedded", "cifar10.safetensors")
     run(args.resnet, "convert", own, onnx)
     with open(own, "rb") as f:
         meta = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))["__metadata__"]

@@ -19,7 +19,7 @@ The other side, with the same numbers:
 
 A START is made by a single step at no rate:
 
-    resnet train --data coco:SCENES --recipe detect --model embedded:resnet20.safetensors --size 64 \\
+    resnet train --data coco:SCENES --recipe detect --model embedded:cifar10.safetensors --size 64 \\
         --set detect.kind=maskrcnn --set detect.channels=64 --set detect.box_features=256 --set detect.proposals=100 \\
         --set iterations=1 --set lr.peak=1e-30 --set lr.warmup=0 --set optimizer.weight_decay=0 --out START
 """
