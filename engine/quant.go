@@ -37,6 +37,7 @@ type fusedQuantConv struct {
 	xSigned   bool
 	wScale    []float32         // of each output channel
 	wSum      []int32           // of each output channel's integers
+	wAbs      []int32           // of their magnitudes
 	wHash     [sha256.Size]byte // of all integers
 	bias      []int32           // in units of the sums
 	relu      bool
@@ -333,7 +334,7 @@ func (f *quantFuser) integers(o *fusedQuantConv, t *tensor.Tensor, k int) bool {
 		f.err = err
 		return false
 	}
-	o.wSum = make([]int32, k)
+	o.wSum, o.wAbs = make([]int32, k), make([]int32, k)
 	hash := sha256.New()
 	var block [4096]uint8
 	filter := len(w) / k
@@ -345,6 +346,7 @@ func (f *quantFuser) integers(o *fusedQuantConv, t *tensor.Tensor, k int) bool {
 					return false
 				}
 				o.wSum[i] += int32(x)
+				o.wAbs[i] += max(int32(x), -int32(x))
 				block[j] = uint8(x)
 			}
 			hash.Write(block[:len(row)])

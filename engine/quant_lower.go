@@ -124,7 +124,7 @@ func (c *compiler) quantConv(n *graph.Node, op fusedQuantConv) error {
 	}
 	q := &conv.Quant{
 		X: kernelQuant(op.x.Scale[0], op.x.Zero[0], op.xSigned), Add: op.add, Real: op.out == nil,
-		WScale: op.wScale, WSum: op.wSum, Bias: op.bias,
+		WScale: op.wScale, WSum: op.wSum, WAbs: op.wAbs, Bias: op.bias,
 	}
 	var b args
 	var ok bool

@@ -80,7 +80,7 @@ const (
 
 // int8Forward is the algorithm of a convolution of quantized values.
 func int8Forward(c Conv, w Want) (candidate, error) {
-	return candidate{name: int8Name, plan: func() *Plan { return newInt8(c).plan(w.Quant) }}, nil
+	return candidate{name: int8Name, cycles: c.int8Cycles(), plan: func() *Plan { return newInt8(c).plan(w.Quant) }}, nil
 }
 
 // newInt8 chooses how the input is read, and cuts the work into tiles and tasks.

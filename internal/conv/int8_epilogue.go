@@ -18,6 +18,7 @@ type Quant struct {
 	X        vec.Quant
 	WScale   []float32 // [K], of the weights, whose zero points are 0
 	WSum     []int32   // [K], the sum of each output channel's weights
+	WAbs     []int32   // [K], the sum of the magnitudes of each output channel's weights
 	Bias     []int32   // [K], in units of X.Scale*WScale
 	Residual vec.Quant // of Args.Residual, if there is one
 	Y        vec.Quant // of the result

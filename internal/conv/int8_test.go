@@ -9,9 +9,11 @@ import (
 	"testing"
 
 	"github.com/resnet-go/resnet/internal/parallel"
+	"github.com/resnet-go/resnet/internal/simd/gemm8"
 	"github.com/resnet-go/resnet/internal/simd/isa"
 	"github.com/resnet-go/resnet/internal/simd/isatest"
 	"github.com/resnet-go/resnet/internal/simd/vec"
+	"github.com/resnet-go/resnet/internal/simd/wino"
 )
 
 // naiveInt8 is the definition: sums in int64, the epilogue of [gemm8.Epilogue], and
@@ -114,6 +116,49 @@ func TestInt8ConvAgainstNaive(t *testing.T) {
 	}, isatest.VNNI)
 }
 
+// The algorithm is one of AVX2; here it is planned for geometries for which its estimate
+// is not the lowest, too.
+func TestInt8WinogradAgainstNaive(t *testing.T) {
+	isatest.EachISA(t, func(t *testing.T) {
+		if !gemm8.Wide() {
+			t.Skip("bytes are multiplied as such")
+		}
+		defer func(list []algorithm) { algorithms[QuantForward] = list }(algorithms[QuantForward])
+		algorithms[QuantForward] = []algorithm{int8WinogradForward}
+		r := rand.New(rand.NewPCG(6, 7))
+		for i := range 60 {
+			c := Conv{N: 1 + r.IntN(3), H: 1 + r.IntN(14), W: 1 + r.IntN(34), C: 16 * (1 + r.IntN(3)), K: 1 + r.IntN(70), R: 3, S: 3,
+				StrideH: 1, StrideW: 1, PadTop: r.IntN(4), PadLeft: r.IntN(4), PadBottom: r.IntN(4), PadRight: r.IntN(4), DilH: 1, DilW: 1, Groups: 1}
+			switch i {
+			case 0: // runs of tiles, and more than one block
+				c.W = 4*int8Run + 5
+			case 3: // as deep as the bytes allow where all are the largest
+				c.C, c.H, c.W = 112, 4, 4
+			}
+			if c.Check() != nil {
+				continue
+			}
+			t.Run(fmt.Sprintf("%d", i), func(t *testing.T) { checkInt8(t, r, c, i) })
+		}
+	})
+}
+
+// Sums that 25 bits may not hold are added up one by one.
+func TestInt8WinogradBound(t *testing.T) {
+	isa.PlanFor = &isa.Set{AVX2: true}
+	defer func() { isa.PlanFor = nil }()
+	c := conv(1, 8, 8, 16, 16, 3, 1, 1)
+	l := &Quant{X: vec.Quant{Scale: 1, Zero: 55}, WAbs: make([]int32, 16)}
+	l.WAbs[3] = wino.MaxIntSum / 200
+	if _, err := int8WinogradForward(c, Want{Quant: l}); err != nil {
+		t.Error(err)
+	}
+	l.WAbs[3]++
+	if _, err := int8WinogradForward(c, Want{Quant: l}); err == nil {
+		t.Error("a sum of more than 25 bits is admitted")
+	}
+}
+
 // checkInt8 runs one shape; i varies the epilogue and makes extreme values.
 func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
 	x, w := make([]uint8, c.XLen()), make([]int8, c.WLen())
@@ -132,13 +177,14 @@ func checkInt8(t *testing.T, r *rand.Rand, c Conv, i int) {
 	l := Quant{
 		X:      vec.Quant{Scale: 0.9, Zero: uint8([]int{0, 128, 255, 7}[i%4])},
 		Y:      vec.Quant{Scale: 0.7, Zero: uint8([]int{0, 100, 255}[i%3])},
-		WScale: make([]float32, c.K), WSum: make([]int32, c.K), Bias: make([]int32, c.K),
+		WScale: make([]float32, c.K), WSum: make([]int32, c.K), WAbs: make([]int32, c.K), Bias: make([]int32, c.K),
 	}
 	for k := range c.K {
 		l.Bias[k] = int32(r.IntN(20001) - 10000)
 		l.WScale[k] = float32((0.5 + r.Float64()) / 40 / math.Sqrt(float64(c.R*c.S*c.C/c.Groups)))
 		for j := k; j < len(w); j += c.K {
 			l.WSum[k] += int32(w[j])
+			l.WAbs[k] += max(int32(w[j]), -int32(w[j]))
 		}
 	}
 	// scales returns the factors of the sums, which are rounded to numbers of this scale.
@@ -360,7 +406,7 @@ func BenchmarkInt8Conv(b *testing.B) {
 			c.PadLeft, c.PadBottom, c.PadRight = c.PadTop, c.PadTop, c.PadTop
 			p, a := quantPlan(b, c, nil, &Quant{
 				X: vec.Quant{Scale: 1}, Y: vec.Quant{Scale: 1},
-				WScale: make([]float32, c.K), WSum: make([]int32, c.K), Bias: make([]int32, c.K),
+				WScale: make([]float32, c.K), WSum: make([]int32, c.K), WAbs: make([]int32, c.K), Bias: make([]int32, c.K),
 			})
 			a.Act = isa.ActReLU
 			scratch := scratchOf(p)
@@ -372,13 +418,33 @@ func BenchmarkInt8Conv(b *testing.B) {
 	}
 }
 
+// BenchmarkInt8Winograd compares the algorithm with the sum of all products.
+func BenchmarkInt8Winograd(b *testing.B) {
+	for _, c := range []Conv{conv(1, 56, 56, 64, 64, 3, 1, 1), conv(1, 28, 28, 128, 128, 3, 1, 1), conv(1, 14, 14, 256, 256, 3, 1, 1), conv(1, 7, 7, 512, 512, 3, 1, 1), conv(8, 14, 14, 256, 256, 3, 1, 1), conv(8, 7, 7, 512, 512, 3, 1, 1), conv(8, 56, 56, 64, 64, 3, 1, 1)} {
+		for _, a := range []algorithm{int8WinogradForward, int8Forward} {
+			l := &Quant{X: vec.Quant{Scale: 1}, Y: vec.Quant{Scale: 1}, WScale: make([]float32, c.K), WSum: make([]int32, c.K), WAbs: make([]int32, c.K), Bias: make([]int32, c.K)}
+			plan := planned(b, a, c, Want{Quant: l})
+			b.Run(c.Geometry()+"/"+plan.Algorithm, func(b *testing.B) {
+				p := parallel.NewPool(1)
+				defer p.Close()
+				args := Args{X: make([]float32, FloatsOf(c.XLen())), Packed: make([]float32, plan.Packed.Len), Inputs: make([]float32, plan.Floats[ArgInputs]), Y: make([]float32, FloatsOf(c.YLen())), Act: isa.ActReLU}
+				run := prepared(p, plan, args)
+				for b.Loop() {
+					run()
+				}
+				b.ReportMetric(float64(c.FLOPs())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
+			})
+		}
+	}
+}
+
 // BenchmarkInt8Depthwise compares the algorithm with that of any groups, and with
 // float32's.
 func BenchmarkInt8Depthwise(b *testing.B) {
 	for _, c := range []Conv{conv(1, 112, 112, 32, 32, 3, 1, 1), conv(1, 56, 56, 144, 144, 3, 2, 1), conv(1, 14, 14, 384, 384, 3, 1, 1), conv(1, 28, 28, 120, 120, 5, 1, 2), conv(1, 7, 7, 960, 960, 3, 1, 1)} {
 		c.Groups = c.C
 		for _, a := range []algorithm{int8DepthwiseForward, int8Forward, depthwiseForward} {
-			l := &Quant{X: vec.Quant{Scale: 1}, Y: vec.Quant{Scale: 1}, WScale: make([]float32, c.K), WSum: make([]int32, c.K), Bias: make([]int32, c.K)}
+			l := &Quant{X: vec.Quant{Scale: 1}, Y: vec.Quant{Scale: 1}, WScale: make([]float32, c.K), WSum: make([]int32, c.K), WAbs: make([]int32, c.K), Bias: make([]int32, c.K)}
 			plan := planned(b, a, c, Want{Quant: l})
 			b.Run(c.Geometry()+"/"+plan.Algorithm, func(b *testing.B) {
 				p := parallel.NewPool(1)

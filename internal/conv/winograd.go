@@ -239,26 +239,11 @@ func newWinograd(c Conv, tile wino.Tile, weights winogradWeights) *winograd {
 		f.packedLen = c.forwardPacking().Len
 	}
 	f.weightsExceedL2 = f.packedLen > weightsFloats
-	var tiles int
-	switch {
-	case weights == inRegisters:
-		tiles = wino.MaxGroup
-	case f.tiles <= fewTiles:
-		tiles = isa.CeilDiv(f.tiles, max(1, f.tiles/fewBlock))
-	default:
-		tiles = max(1, winogradBlock/(f.positions*(f.depth+f.nz*isa.PanelWidth)))
-		if f.weightsExceedL2 {
-			tiles = max(tiles, 2*f.maxM)
-		}
-		tiles = min(tiles, max(f.maxM, f.tiles/minTasks))
-		tiles = isa.CeilDiv(f.tiles, isa.CeilDiv(f.tiles, tiles))
+	tiles := f.blockTiles()
+	if weights == inRegisters {
+		tiles = min(wino.MaxGroup, f.tiles)
 	}
-	tiles = min(tiles, f.tiles)
-	panels := f.panels
-	if f.tiles <= fewTiles {
-		panels = isa.CeilDiv(isa.CeilDiv(f.panels*isa.CeilDiv(f.tiles, tiles), minTasks), f.nz) * f.nz
-	}
-	f.setBlocks(tiles, min(panels, f.panels))
+	f.setBlocks(tiles, f.blockPanels(tiles))
 	if weights == inRegisters {
 		f.vPos, f.mPos = wino.Grouped(tiles)*isa.CeilDiv(c.C, wino.TilesDepth)*wino.TilesDepth, wino.GroupOf(tiles)*isa.PanelWidth
 	}

@@ -71,6 +71,27 @@ func (c *Conv) tileCount(m int) int {
 	return c.N * len(outputSpans(c.OutH(), m, c.DilH)) * len(outputSpans(c.OutW(), m, c.DilW))
 }
 
+// blockTiles returns the number of tiles of a task with transformed weights, and
+// blockPanels that of its panels, if it has so many tiles. See [newWinograd].
+func (f *winogradShape) blockTiles() (tiles int) {
+	if f.tiles <= fewTiles {
+		return isa.CeilDiv(f.tiles, max(1, f.tiles/fewBlock))
+	}
+	tiles = max(1, winogradBlock/(f.positions*(f.depth+f.nz*isa.PanelWidth)))
+	if f.weightsExceedL2 {
+		tiles = max(tiles, 2*f.maxM)
+	}
+	tiles = min(tiles, max(f.maxM, f.tiles/minTasks))
+	return isa.CeilDiv(f.tiles, isa.CeilDiv(f.tiles, tiles))
+}
+
+func (f *winogradShape) blockPanels(tiles int) int {
+	if f.tiles > fewTiles {
+		return f.panels
+	}
+	return min(f.panels, isa.CeilDiv(isa.CeilDiv(f.panels*isa.CeilDiv(f.tiles, tiles), minTasks), f.nz)*f.nz)
+}
+
 // setBlocks gives each task the given numbers of tiles and panels.
 func (f *winogradShape) setBlocks(tiles, panels int) {
 	f.tileBlocks, f.panelBlocks = newBlocks(f.tiles, tiles), newBlocks(f.panels, panels)

@@ -113,9 +113,13 @@ func (o output) avx() {
 			{"vec", "pool", (*avx).pool}, {"vec", "depthwise", (*avx).depthwise}, {"vec", "depthwise_words", (*avx).depthwiseWords}, {"vec", "move", (*avx).move}, {"vec", "dropout", (*avx).dropout},
 			{"wino", "wino", (*avx).winograd}, {"wino", "wino_weights", (*avx).winogradWeights},
 			{"wino", "wino_grad", (*avx).winogradGrad}, {"wino", "wino_stride2", (*avx).winogradStride2},
+			{"wino", "wino_int", (*avx).winogradInt},
 		} {
 			e := newAVX(i)
 			f.make(e)
+			if len(e.ptr) == 0 { // it has no kernels for this instruction set
+				continue
+			}
 			decls[f.pkg] += o.compile(f.pkg, f.stem+"_"+i.suffix+"_amd64.s", e.Context)
 		}
 	}

@@ -183,12 +183,16 @@ func (g *Args) finishesInRegisters() bool {
 func (g *Args) Tile(m int) {
 	sumTile(m, g.panels, g)
 	if g.finish == 0 {
-		g.store(m)
+		g.Store(m)
 	}
 }
 
-// store applies the epilogue to the sums in C, panel by panel.
-func (g *Args) store(m int) {
+// Sum leaves the sums of m rows, at most [MaxRows], in C. The kernels must be [Wide],
+// and its pixels may then be any signed integers of 16 bits.
+func (g *Args) Sum(m int) { sumTile(m, g.panels, g) }
+
+// Store applies the epilogue to the sums of m rows in C, panel by panel.
+func (g *Args) Store(m int) {
 	e := g.Epilogue
 	size := 1
 	if e.Mode == ModeFloats {

@@ -39,6 +39,12 @@ TEXT ·winogradInputClosed3Asm(SB), NOSPLIT, $0-64
 	JMP  ·winogradInputClosed3AVX2(SB)
 	JMP  ·winogradInputClosed3AVX512(SB)
 
+TEXT ·winogradIntInputAsm(SB), NOSPLIT, $0-72
+	JMP  ·winogradIntInputAVX2(SB)
+
+TEXT ·winogradIntOutputAsm(SB), NOSPLIT, $0-56
+	JMP  ·winogradIntOutputAVX2(SB)
+
 TEXT ·winogradOutput2Asm(SB), NOSPLIT, $0-96
 	MOVQ ·useAVX512(SB), AX
 	CMPB (AX), $0

@@ -27,6 +27,14 @@ func winogradInputClosed3Asm(v *float32, pos int, rows **float32, pixel, left, r
 	panic(noAssembly)
 }
 
+func winogradIntInputAsm(v *int16, pos int, rows **uint8, pixel int, left int, right int, n int, zero uint16, tmp *int32) {
+	panic(noAssembly)
+}
+
+func winogradIntOutputAsm(sums *int32, row int, m *int32, pos int, corr *int32, tiles int, tmp *int32) {
+	panic(noAssembly)
+}
+
 func winogradOutput2Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32) {
 	panic(noAssembly)
 }

@@ -293,3 +293,13 @@ func winogradStride2OutputAVX2(y *float32, res *float32, m *float32, pos int, bi
 //
 //go:noescape
 func winogradStride2OutputAddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
+
+// winogradIntInputAVX2 is wino.IntInput.
+//
+//go:noescape
+func winogradIntInputAVX2(v *int16, pos int, rows **uint8, pixel int, left int, right int, n int, zero uint16, tmp *int32)
+
+// winogradIntOutputAVX2 is wino.IntOutput.
+//
+//go:noescape
+func winogradIntOutputAVX2(sums *int32, row int, m *int32, pos int, corr *int32, tiles int, tmp *int32)
