@@ -143,19 +143,57 @@ func TestInt8WinogradAgainstNaive(t *testing.T) {
 	})
 }
 
-// Sums that 25 bits may not hold are added up one by one.
+// The algorithm of each 3x3 convolution of a ResNet at 224 pixels on AVX2.
+func TestInt8Choice(t *testing.T) {
+	isa.PlanFor = &isa.Set{AVX2: true}
+	defer func() { isa.PlanFor = nil }()
+	for _, c := range []struct {
+		conv Conv
+		want string
+	}{
+		{conv(1, 56, 56, 64, 64, 3, 1, 1), int8WinogradName}, {conv(1, 28, 28, 128, 128, 3, 1, 1), int8WinogradName},
+		{conv(1, 14, 14, 256, 256, 3, 1, 1), int8WinogradName},
+		{conv(1, 7, 7, 512, 512, 3, 1, 1), int8Name}, // four times the weights for four tiles
+		{conv(8, 7, 7, 512, 512, 3, 1, 1), int8WinogradName},
+		{conv(1, 56, 56, 128, 128, 3, 2, 1), int8Name}, {conv(1, 56, 56, 64, 256, 1, 1, 0), int8Name},
+		{conv(1, 56, 56, 72, 64, 3, 1, 1), int8Name}, // channels that are no whole vectors
+	} {
+		p, err := Choose(c.conv, Want{Op: QuantForward, Quant: &Quant{
+			X: vec.Quant{Scale: 1}, WScale: make([]float32, c.conv.K), WSum: make([]int32, c.conv.K), WAbs: make([]int32, c.conv.K), Bias: make([]int32, c.conv.K),
+		}})
+		if err != nil || p.Algorithm != c.want {
+			t.Errorf("%s: %s, %v; want %s", c.conv.Geometry(), p.Algorithm, err, c.want)
+		}
+	}
+}
+
+// Sums that 25 bits may not hold are added up one by one. The bound is that of the worst
+// inputs for the weights.
 func TestInt8WinogradBound(t *testing.T) {
 	isa.PlanFor = &isa.Set{AVX2: true}
 	defer func() { isa.PlanFor = nil }()
 	c := conv(1, 8, 8, 16, 16, 3, 1, 1)
-	l := &Quant{X: vec.Quant{Scale: 1, Zero: 55}, WAbs: make([]int32, 16)}
-	l.WAbs[3] = wino.MaxIntSum / 200
-	if _, err := int8WinogradForward(c, Want{Quant: l}); err != nil {
-		t.Error(err)
-	}
-	l.WAbs[3]++
-	if _, err := int8WinogradForward(c, Want{Quant: l}); err == nil {
-		t.Error("a sum of more than 25 bits is admitted")
+	r := rand.New(rand.NewPCG(2, 3))
+	for range 100 {
+		var zero, worst int64 = int64(r.IntN(256)), 0
+		l := &Quant{X: vec.Quant{Scale: 1, Zero: uint8(zero)}, WSum: make([]int32, 16), WAbs: make([]int32, 16)}
+		for k := range 16 {
+			var most, least int64
+			for range 50 {
+				w := int64(r.IntN(5001) - 1000)
+				l.WSum[k] += int32(w)
+				l.WAbs[k] += int32(max(w, -w))
+				most += max(w*(255-zero), -w*zero)
+				least += min(w*(255-zero), -w*zero)
+			}
+			worst = max(worst, most, -least)
+		}
+		if got := l.largestSum(16); got != worst {
+			t.Fatalf("zero point %d: bound %d, want %d", zero, got, worst)
+		}
+		if _, err := int8WinogradForward(c, Want{Quant: l}); (err == nil) != (worst <= wino.MaxIntSum) {
+			t.Errorf("sums of up to %d: %v", worst, err)
+		}
 	}
 }
 

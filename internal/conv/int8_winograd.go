@@ -29,10 +29,14 @@ const (
 	int8CyclesPerOutput = 300 // of products, and to round and store them
 	int8CyclesPerWord   = 1.5 // sums of 16 columns
 	int8CyclesPerPixel  = 10  // to round and store 16 channels
+
+	// The estimate must be below this share of the other's, for eight times the memory of
+	// the weights as bytes.
+	int8WinogradMargin = 0.75
 )
 
-// int8WinogradForward is the algorithm of quantized 3x3 convolutions. That it does not
-// change a bit of the result, it need not be asked for.
+// int8WinogradForward is the algorithm of quantized 3x3 convolutions. Its results are the
+// same bits, so that it needs no [Want.Fast].
 func int8WinogradForward(c Conv, w Want) (candidate, error) {
 	if !gemm8.Wide() {
 		return candidate{}, errors.New("convolution: bytes are multiplied faster than numbers of 16 bits")
@@ -43,14 +47,22 @@ func int8WinogradForward(c Conv, w Want) (candidate, error) {
 	if c.DilH > 1 || c.DilW > 1 || c.C%isa.PanelWidth != 0 {
 		return candidate{}, errors.New("convolution: Winograd of integers wants no dilation and whole panels of input channels")
 	}
-	largest := int64(max(w.Quant.X.Zero, 255-w.Quant.X.Zero))
-	isa.CheckLen(len(w.Quant.WAbs), c.K, "sums of magnitudes of weights")
-	for _, sum := range w.Quant.WAbs {
-		if int64(sum)*largest > wino.MaxIntSum {
-			return candidate{}, errors.New("convolution: Winograd of integers wants sums of less than 26 bits")
-		}
+	if w.Quant.largestSum(c.K) > wino.MaxIntSum {
+		return candidate{}, errors.New("convolution: Winograd of integers wants sums of less than 26 bits")
 	}
-	return candidate{name: int8WinogradName, cycles: c.int8WinogradCycles(), plan: func() *Plan { return newInt8Winograd(c).plan(w.Quant) }}, nil
+	return candidate{name: int8WinogradName, cycles: c.int8WinogradCycles(), margin: int8WinogradMargin, plan: func() *Plan { return newInt8Winograd(c).plan(w.Quant) }}, nil
+}
+
+// largestSum bounds the magnitudes of the sums of products of k output channels.
+func (l *Quant) largestSum(k int) (largest int64) {
+	isa.CheckLen(len(l.WSum), k, "sums of weights")
+	isa.CheckLen(len(l.WAbs), k, "sums of magnitudes of weights")
+	below, above := int64(l.X.Zero), int64(255-l.X.Zero) // inputs are -below to above
+	for i, abs := range l.WAbs {
+		positive, negative := int64(abs+l.WSum[i])/2, int64(abs-l.WSum[i])/2
+		largest = max(largest, positive*above+negative*below, negative*above+positive*below)
+	}
+	return largest
 }
 
 func (c *Conv) int8WinogradCycles() float64 {

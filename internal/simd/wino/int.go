@@ -98,15 +98,14 @@ func IntOutput(sums *int32, row int, m *int32, pos int, corr *[isa.PanelWidth]in
 
 // IntWeights transforms a filter, u = GgGᵀ, to the positions of a tile.
 func IntWeights(g *[3][3]int8) (u [intEdge * intEdge]int16) {
-	var d [intEdge][intEdge]int32
-	for i, row := range g {
-		for j, x := range row {
-			d[i][j] = int32(x)
+	var half [intEdge][3]int32
+	for j := range 3 {
+		for i, x := range intWeightLine(int32(g[0][j]), int32(g[1][j]), int32(g[2][j])) {
+			half[i][j] = x
 		}
 	}
-	twice(&d, intWeightLine)
-	for i, row := range d {
-		for j, x := range row {
+	for i, row := range half {
+		for j, x := range intWeightLine(row[0], row[1], row[2]) {
 			u[i*intEdge+j] = int16(x)
 		}
 	}
@@ -144,9 +143,8 @@ func intOutputLine(m *[intEdge]int32) {
 	m[0], m[1], m[2], m[3] = 6*m[0]+4*s+u, 4*d+v, 4*(s+u), 4*(d+v+6*m[5])
 }
 
-// intWeightLine is Gg of the first elements.
-func intWeightLine(g *[intEdge]int32) {
-	even, odd := g[0]+g[2], g[1]
-	far := g[0] + 4*g[2]
-	g[1], g[2], g[3], g[4], g[5] = -even-odd, odd-even, far+2*odd, far-2*odd, g[2]
+// intWeightLine is Gg.
+func intWeightLine(g0, g1, g2 int32) [intEdge]int32 {
+	even, far := g0+g2, g0+4*g2
+	return [intEdge]int32{g0, -even - g1, g1 - even, far + 2*g1, far - 2*g1, g2}
 }

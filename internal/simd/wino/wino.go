@@ -19,7 +19,8 @@
 // Every function works on neighboring channels, which lie side by side; positions
 // lie pos bytes apart. A [Tile] says how many inputs, positions and outputs there
 // are; convolutions of stride 2 have their own transforms, from 5x5 inputs to 2x2
-// outputs. The generic functions define the results. The assembly may differ from
+// outputs, and sums of products of bytes have transforms of integers (int.go). The
+// generic functions define the results. The assembly may differ from
 // them in the last digits, except for the weights, which have the same bits
 // everywhere.
 package wino
