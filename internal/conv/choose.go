@@ -76,7 +76,7 @@ var algorithms = [...][]algorithm{
 		directInputGrad, inFloat32(winogradInputGrad(wino.F4)), inFloat32(winogradInputGrad(wino.F2)), narrow(winogradInputGrad(wino.F4)),
 	},
 	WeightGrad:   {directWeightGrad, inFloat32(winogradWeightGrad), narrow(winogradWeightGrad)},
-	QuantForward: {int8DepthwiseForward, int8Forward, int8WinogradForward},
+	QuantForward: {int8DepthwiseForward, int8Forward, int8WinogradForward(wino.F4), int8WinogradForward(wino.F2)},
 }
 
 // inFloat32 is an algorithm that multiplies float32 numbers, as a candidate also for

@@ -124,7 +124,6 @@ func TestInt8WinogradAgainstNaive(t *testing.T) {
 			t.Skip("bytes are multiplied as such")
 		}
 		defer func(list []algorithm) { algorithms[QuantForward] = list }(algorithms[QuantForward])
-		algorithms[QuantForward] = []algorithm{int8WinogradForward}
 		r := rand.New(rand.NewPCG(6, 7))
 		for i := range 60 {
 			c := Conv{N: 1 + r.IntN(3), H: 1 + r.IntN(14), W: 1 + r.IntN(34), C: 16 * (1 + r.IntN(3)), K: 1 + r.IntN(70), R: 3, S: 3,
@@ -138,7 +137,10 @@ func TestInt8WinogradAgainstNaive(t *testing.T) {
 			if c.Check() != nil {
 				continue
 			}
-			t.Run(fmt.Sprintf("%d", i), func(t *testing.T) { checkInt8(t, r, c, i) })
+			for _, tile := range []wino.Tile{wino.F4, wino.F2} {
+				algorithms[QuantForward] = []algorithm{int8WinogradForward(tile)}
+				t.Run(fmt.Sprintf("%d %v", i, tile), func(t *testing.T) { checkInt8(t, r, c, i) })
+			}
 		}
 	})
 }
@@ -147,14 +149,15 @@ func TestInt8WinogradAgainstNaive(t *testing.T) {
 func TestInt8Choice(t *testing.T) {
 	isa.PlanFor = &isa.Set{AVX2: true}
 	defer func() { isa.PlanFor = nil }()
+	four, two := int8WinogradName(wino.F4), int8WinogradName(wino.F2)
 	for _, c := range []struct {
 		conv Conv
 		want string
 	}{
-		{conv(1, 56, 56, 64, 64, 3, 1, 1), int8WinogradName}, {conv(1, 28, 28, 128, 128, 3, 1, 1), int8WinogradName},
-		{conv(1, 14, 14, 256, 256, 3, 1, 1), int8WinogradName},
-		{conv(1, 7, 7, 512, 512, 3, 1, 1), int8Name}, // four times the weights for four tiles
-		{conv(8, 7, 7, 512, 512, 3, 1, 1), int8WinogradName},
+		{conv(1, 56, 56, 64, 64, 3, 1, 1), four}, {conv(1, 28, 28, 128, 128, 3, 1, 1), four},
+		{conv(1, 14, 14, 256, 256, 3, 1, 1), four},
+		{conv(1, 7, 7, 512, 512, 3, 1, 1), two}, // 4x4 would read four times the weights for four tiles
+		{conv(8, 7, 7, 512, 512, 3, 1, 1), four},
 		{conv(1, 56, 56, 128, 128, 3, 2, 1), int8Name}, {conv(1, 56, 56, 64, 256, 1, 1, 0), int8Name},
 		{conv(1, 56, 56, 72, 64, 3, 1, 1), int8Name}, // channels that are no whole vectors
 	} {
@@ -191,7 +194,7 @@ func TestInt8WinogradBound(t *testing.T) {
 		if got := l.largestSum(16); got != worst {
 			t.Fatalf("zero point %d: bound %d, want %d", zero, got, worst)
 		}
-		if _, err := int8WinogradForward(c, Want{Quant: l}); (err == nil) != (worst <= wino.MaxIntSum) {
+		if _, err := int8WinogradForward(wino.F4)(c, Want{Quant: l}); (err == nil) != (worst <= wino.MaxIntSum(wino.F4)) {
 			t.Errorf("sums of up to %d: %v", worst, err)
 		}
 	}
@@ -459,7 +462,7 @@ func BenchmarkInt8Conv(b *testing.B) {
 // BenchmarkInt8Winograd compares the algorithm with the sum of all products.
 func BenchmarkInt8Winograd(b *testing.B) {
 	for _, c := range []Conv{conv(1, 56, 56, 64, 64, 3, 1, 1), conv(1, 28, 28, 128, 128, 3, 1, 1), conv(1, 14, 14, 256, 256, 3, 1, 1), conv(1, 7, 7, 512, 512, 3, 1, 1), conv(8, 14, 14, 256, 256, 3, 1, 1), conv(8, 7, 7, 512, 512, 3, 1, 1), conv(8, 56, 56, 64, 64, 3, 1, 1)} {
-		for _, a := range []algorithm{int8WinogradForward, int8Forward} {
+		for _, a := range []algorithm{int8WinogradForward(wino.F4), int8WinogradForward(wino.F2), int8Forward} {
 			l := &Quant{X: vec.Quant{Scale: 1}, Y: vec.Quant{Scale: 1}, WScale: make([]float32, c.K), WSum: make([]int32, c.K), WAbs: make([]int32, c.K), Bias: make([]int32, c.K)}
 			plan := planned(b, a, c, Want{Quant: l})
 			b.Run(c.Geometry()+"/"+plan.Algorithm, func(b *testing.B) {

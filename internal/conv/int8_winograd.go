@@ -9,48 +9,55 @@ import (
 	"github.com/resnet-go/resnet/internal/simd/wino"
 )
 
-// int8Winograd is a 3x3 convolution of quantized values that multiplies a quarter as
-// often: F(4x4,3x3) of integers (see package wino), whose sums are those of the products.
-// It multiplies numbers of 16 bits, which costs nothing where bytes are multiplied as
-// such, too ([gemm8.Wide]).
+// int8Winograd is a 3x3 convolution of quantized values that multiplies a quarter or 4/9
+// as often: F(4x4,3x3) or F(2x2,3x3) of integers (see package wino), whose sums are those
+// of the products. It multiplies numbers of 16 bits, which costs nothing where bytes are
+// multiplied as such, too ([gemm8.Wide]).
 //
 // Transformed inputs are [position][tile][C]int16, weights [panel][position][C/2][16][2]
 // int16, products [position][tile][16]int32 of one panel at a time.
 type int8Winograd struct {
 	winogradShape
+	tile wino.Tile
 }
 
 // int8WinogradName is what profiles show.
-const int8WinogradName = "int8 winograd 4x4"
+func int8WinogradName(tile wino.Tile) string { return "int8 " + winogradName(tile) }
 
 // Cycles of the algorithm, and of a product of a word by a panel, see cost.go.
 const (
-	int8CyclesPerInput  = 100 // to transform 16 channels of a tile
-	int8CyclesPerOutput = 300 // of products, and to round and store them
-	int8CyclesPerWord   = 1.5 // sums of 16 columns
-	int8CyclesPerPixel  = 10  // to round and store 16 channels
+	int8CyclesPerWord  = 1.5 // sums of 16 columns
+	int8CyclesPerPixel = 10  // to round and store 16 channels
 
-	// The estimate must be below this share of the other's, for eight times the memory of
-	// the weights as bytes.
+	// The estimate must be below this share of the best other, for up to eight times the
+	// memory of the weights as bytes.
 	int8WinogradMargin = 0.75
 )
 
+// int8TransformCycles are what it takes to transform 16 channels of a tile of inputs, and
+// of products.
+var int8TransformCycles = map[wino.Tile]struct{ in, out float64 }{wino.F4: {100, 140}, wino.F2: {40, 50}}
+
 // int8WinogradForward is the algorithm of quantized 3x3 convolutions. Its results are the
 // same bits, so that it needs no [Want.Fast].
-func int8WinogradForward(c Conv, w Want) (candidate, error) {
-	if !gemm8.Wide() {
-		return candidate{}, errors.New("convolution: bytes are multiplied faster than numbers of 16 bits")
+func int8WinogradForward(tile wino.Tile) algorithm {
+	return func(c Conv, w Want) (candidate, error) {
+		if !gemm8.Wide() {
+			return candidate{}, errors.New("convolution: bytes are multiplied faster than numbers of 16 bits")
+		}
+		if err := c.checkWinograd(); err != nil {
+			return candidate{}, err
+		}
+		if c.DilH > 1 || c.DilW > 1 || c.C%isa.PanelWidth != 0 {
+			return candidate{}, errors.New("convolution: Winograd of integers wants no dilation and whole panels of input channels")
+		}
+		if w.Quant.largestSum(c.K) > wino.MaxIntSum(tile) {
+			return candidate{}, errors.New("convolution: the sums are too large for Winograd of integers")
+		}
+		return candidate{name: int8WinogradName(tile), cycles: c.int8WinogradCycles(tile), margin: int8WinogradMargin, plan: func() *Plan {
+			return newInt8Winograd(c, tile).plan(w.Quant)
+		}}, nil
 	}
-	if err := c.checkWinograd(); err != nil {
-		return candidate{}, err
-	}
-	if c.DilH > 1 || c.DilW > 1 || c.C%isa.PanelWidth != 0 {
-		return candidate{}, errors.New("convolution: Winograd of integers wants no dilation and whole panels of input channels")
-	}
-	if w.Quant.largestSum(c.K) > wino.MaxIntSum {
-		return candidate{}, errors.New("convolution: Winograd of integers wants sums of less than 26 bits")
-	}
-	return candidate{name: int8WinogradName, cycles: c.int8WinogradCycles(), margin: int8WinogradMargin, plan: func() *Plan { return newInt8Winograd(c).plan(w.Quant) }}, nil
 }
 
 // largestSum bounds the magnitudes of the sums of products of k output channels.
@@ -65,12 +72,12 @@ func (l *Quant) largestSum(k int) (largest int64) {
 	return largest
 }
 
-func (c *Conv) int8WinogradCycles() float64 {
-	tile := wino.F4
+func (c *Conv) int8WinogradCycles(tile wino.Tile) float64 {
+	outputs, cycles := float64(tile.Outputs()*tile.Outputs()), int8TransformCycles[tile]
 	panels, inputs := float64(isa.CeilDiv(c.K, isa.PanelWidth)), float64(c.C/isa.PanelWidth)
 	tiles, positions := float64(c.tileCount(tile.Outputs())), float64(tile.Positions()*tile.Positions())
 	words := panels * positions * float64(c.C/2)
-	return withWeights(tiles*words*int8CyclesPerWord, words*isa.PanelWidth) + tiles*(inputs*int8CyclesPerInput+panels*int8CyclesPerOutput)
+	return withWeights(tiles*words*int8CyclesPerWord, words*isa.PanelWidth) + tiles*(inputs*cycles.in+panels*(cycles.out+outputs*int8CyclesPerPixel))
 }
 
 // int8Cycles estimates [int8Conv] where the kernels are [gemm8.Wide].
@@ -80,9 +87,9 @@ func (c *Conv) int8Cycles() float64 {
 	return withWeights(pixels*words*int8CyclesPerWord, words*isa.PanelWidth) + pixels*panels*int8CyclesPerPixel
 }
 
-func newInt8Winograd(c Conv) *int8Winograd {
-	edge := wino.F4.Positions()
-	f := &int8Winograd{newWinogradShape(c, wino.F4.Outputs(), wino.F4.Inputs(), edge, edge)}
+func newInt8Winograd(c Conv, tile wino.Tile) *int8Winograd {
+	edge := tile.Positions()
+	f := &int8Winograd{newWinogradShape(c, tile.Outputs(), tile.Inputs(), edge, edge), tile}
 	f.depth = c.C / 2
 	f.packedLen = f.panels * f.panelFloats()
 	f.nz, f.maxM = 1, gemm8.MaxRows(1)
@@ -94,7 +101,7 @@ func newInt8Winograd(c Conv) *int8Winograd {
 
 func (f *int8Winograd) plan(l *Quant) *Plan {
 	ch := l.channels(f.conv.K)
-	p := &Plan{Algorithm: int8WinogradName, Packed: f.packing()}
+	p := &Plan{Algorithm: int8WinogradName(f.tile), Packed: f.packing()}
 	run := &int8WinogradRun{f: f, l: l, large: ch.large, scale: make([]float32, f.panels*isa.PanelWidth), bias: make([][isa.PanelWidth]int32, f.panels)}
 	copy(run.scale, ch.scale)
 	for k, b := range l.Bias {
@@ -118,7 +125,7 @@ func (f *int8Winograd) plan(l *Quant) *Plan {
 func (f *int8Winograd) packing() *Packing {
 	c := &f.conv
 	return &Packing{
-		Len: f.packedLen, Tasks: f.panels, Key: c.key(int8WinogradName), OIHW: true, weights: c.WLen(),
+		Len: f.packedLen, Tasks: f.panels, Key: c.key(int8WinogradName(f.tile)), OIHW: true, weights: c.WLen(),
 		pack: func(task int, dst []float32, w Weights) {
 			panel := int16sOf(dst[task*f.panelFloats():][:f.panelFloats()])
 			clear(panel)
@@ -128,13 +135,15 @@ func (f *int8Winograd) packing() *Packing {
 			}
 			_, k0, cols := c.panel(task)
 			var g [3][3]int8
+			u := make([]int16, f.positions)
 			for col := range cols {
 				for ch := range c.C {
 					from := w.Data[(k0+col)*outStride+ch*channelStride:]
 					for tap := range 9 {
 						g[tap/3][tap%3] = int8(from[tap*tapStride])
 					}
-					for pos, u := range wino.IntWeights(&g) {
+					wino.IntWeights(f.tile, u, &g)
+					for pos, u := range u {
 						panel[((pos*f.depth+ch/2)*isa.PanelWidth+col)*2+ch%2] = u
 					}
 				}
@@ -157,7 +166,7 @@ const int8Run = 16
 
 // sumFloats is the length of the sums of some tiles of a row.
 func (f *int8Winograd) sumFloats() int {
-	m := wino.F4.Outputs()
+	m := f.tile.Outputs()
 	return m * m * min(int8Run, len(f.cols)) * isa.PanelWidth
 }
 
@@ -209,13 +218,13 @@ func (r *int8WinogradRun) transform(tmp []int32, x []uint8, block []float32, lo,
 	for tile := lo; tile < hi; tile++ {
 		iy, ix := f.rows[place.ty].first-c.PadTop, f.cols[place.tx].first-c.PadLeft
 		in.Left, in.Right = max(0, -ix), min(f.t, max(0, c.W-ix))
-		for i := range in.Rows {
+		for i := range f.t {
 			in.Rows[i] = &r.outside[0]
 			if y := iy + i; y >= 0 && y < c.H && in.Left < in.Right {
 				in.Rows[i] = &x[((place.n*c.H+y)*c.W+ix+in.Left)*c.C]
 			}
 		}
-		wino.IntInput(&int16sOf(block[(tile-lo)*f.pitch:])[0], 4*f.vPos, &in, c.C, &tmp[0])
+		wino.IntInput(f.tile, &int16sOf(block[(tile-lo)*f.pitch:])[0], 4*f.vPos, &in, c.C, &tmp[0])
 		f.next(&place)
 	}
 }
@@ -242,13 +251,13 @@ func (r *int8WinogradRun) multiply(g *gemm8.Args, block, panel []float32, produc
 func (r *int8WinogradRun) store(g *gemm8.Args, a *Args, tmp, products, sums []int32, p, t0, t1 int) {
 	f := r.f
 	y, residual := a.Y, bytesOf(a.Residual, len(a.Residual)*4)
-	m, k := wino.F4.Outputs(), f.conv.K
+	m, k := f.tile.Outputs(), f.conv.K
 	g.Scale = &r.scale[p*isa.PanelWidth]
 	place := f.place(t0)
 	for tile := t0; tile < t1; {
 		n := min(t1-tile, len(f.cols)-place.tx, int8Run)
 		width := n * m
-		wino.IntOutput(&sums[0], 4*width*isa.PanelWidth, &products[(tile-t0)*isa.PanelWidth], 4*f.mPos, &r.bias[p], n, &tmp[0])
+		wino.IntOutput(f.tile, &sums[0], 4*width*isa.PanelWidth, &products[(tile-t0)*isa.PanelWidth], 4*f.mPos, &r.bias[p], n, &tmp[0])
 		rows, col := f.rows[place.ty], f.cols[place.tx].first
 		for i := range rows.count {
 			at := ((place.n*f.oh+rows.first+i)*f.ow+col)*k + p*isa.PanelWidth

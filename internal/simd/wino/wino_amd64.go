@@ -30,10 +30,16 @@ func winogradInputClosed2Asm(v *float32, pos int, rows **float32, pixel, left, r
 func winogradInputClosed3Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
 
 //go:noescape
-func winogradIntInputAsm(v *int16, pos int, rows **uint8, pixel int, left int, right int, n int, zero uint16, tmp *int32)
+func winogradIntInput2Asm(v *int16, pos int, rows **uint8, pixel int, left int, right int, n int, zero uint16, tmp *int32)
 
 //go:noescape
-func winogradIntOutputAsm(sums *int32, row int, m *int32, pos int, corr *int32, tiles int, tmp *int32)
+func winogradIntInput4Asm(v *int16, pos int, rows **uint8, pixel int, left int, right int, n int, zero uint16, tmp *int32)
+
+//go:noescape
+func winogradIntOutput2Asm(sums *int32, row int, m *int32, pos int, corr *int32, tiles int, tmp *int32)
+
+//go:noescape
+func winogradIntOutput4Asm(sums *int32, row int, m *int32, pos int, corr *int32, tiles int, tmp *int32)
 
 //go:noescape
 func winogradOutput2Asm(y, res, m *float32, pos int, bias *float32, row, pixel, height, width, n int, lo, hi float32, tmp *float32)

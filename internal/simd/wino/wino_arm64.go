@@ -22,11 +22,19 @@ func winogradInputClosed2Asm(v *float32, pos int, rows **float32, pixel, left, r
 //go:noescape
 func winogradInputClosed3Asm(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)
 
-func winogradIntInputAsm(v *int16, pos int, rows **uint8, pixel int, left int, right int, n int, zero uint16, tmp *int32) {
+func winogradIntInput2Asm(v *int16, pos int, rows **uint8, pixel int, left int, right int, n int, zero uint16, tmp *int32) {
 	panic(noAssembly)
 }
 
-func winogradIntOutputAsm(sums *int32, row int, m *int32, pos int, corr *int32, tiles int, tmp *int32) {
+func winogradIntInput4Asm(v *int16, pos int, rows **uint8, pixel int, left int, right int, n int, zero uint16, tmp *int32) {
+	panic(noAssembly)
+}
+
+func winogradIntOutput2Asm(sums *int32, row int, m *int32, pos int, corr *int32, tiles int, tmp *int32) {
+	panic(noAssembly)
+}
+
+func winogradIntOutput4Asm(sums *int32, row int, m *int32, pos int, corr *int32, tiles int, tmp *int32) {
 	panic(noAssembly)
 }
 

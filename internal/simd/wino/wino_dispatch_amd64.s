@@ -39,11 +39,17 @@ TEXT ·winogradInputClosed3Asm(SB), NOSPLIT, $0-64
 	JMP  ·winogradInputClosed3AVX2(SB)
 	JMP  ·winogradInputClosed3AVX512(SB)
 
-TEXT ·winogradIntInputAsm(SB), NOSPLIT, $0-72
-	JMP  ·winogradIntInputAVX2(SB)
+TEXT ·winogradIntInput2Asm(SB), NOSPLIT, $0-72
+	JMP  ·winogradIntInput2AVX2(SB)
 
-TEXT ·winogradIntOutputAsm(SB), NOSPLIT, $0-56
-	JMP  ·winogradIntOutputAVX2(SB)
+TEXT ·winogradIntInput4Asm(SB), NOSPLIT, $0-72
+	JMP  ·winogradIntInput4AVX2(SB)
+
+TEXT ·winogradIntOutput2Asm(SB), NOSPLIT, $0-56
+	JMP  ·winogradIntOutput2AVX2(SB)
+
+TEXT ·winogradIntOutput4Asm(SB), NOSPLIT, $0-56
+	JMP  ·winogradIntOutput4AVX2(SB)
 
 TEXT ·winogradOutput2Asm(SB), NOSPLIT, $0-96
 	MOVQ ·useAVX512(SB), AX

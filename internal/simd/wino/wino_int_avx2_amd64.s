@@ -4,9 +4,447 @@
 
 #include "textflag.h"
 
-// func winogradIntInputAVX2(v *int16, pos int, rows **uint8, pixel int, left int, right int, n int, zero uint16, tmp *int32)
+// func winogradIntInput2AVX2(v *int16, pos int, rows **uint8, pixel int, left int, right int, n int, zero uint16, tmp *int32)
 // Requires: AVX, AVX2
-TEXT ·winogradIntInputAVX2(SB), NOSPLIT, $0-72
+TEXT ·winogradIntInput2AVX2(SB), NOSPLIT, $0-72
+	MOVQ         v+0(FP), AX
+	MOVQ         pos+8(FP), CX
+	MOVQ         tmp+64(FP), DX
+	MOVQ         rows+16(FP), BX
+	MOVQ         (BX), SI
+	MOVQ         8(BX), DI
+	MOVQ         16(BX), R8
+	MOVQ         24(BX), BX
+	VPBROADCASTW zero+56(FP), Y0
+	XORQ         R9, R9
+
+channels:
+	MOVQ      R9, R10
+	CMPQ      left+32(FP), $0x00
+	JGT       outside1
+	CMPQ      right+40(FP), $0x00
+	JLE       outside1
+	VPMOVZXBW (SI)(R10*1), Y1
+	VPSUBW    Y0, Y1, Y1
+	VPMOVZXBW (DI)(R10*1), Y2
+	VPSUBW    Y0, Y2, Y2
+	VPMOVZXBW (R8)(R10*1), Y3
+	VPSUBW    Y0, Y3, Y3
+	VPMOVZXBW (BX)(R10*1), Y4
+	VPSUBW    Y0, Y4, Y4
+	VPSUBW    Y3, Y1, Y1
+	VPADDW    Y3, Y2, Y5
+	VPSUBW    Y2, Y3, Y3
+	VPSUBW    Y2, Y4, Y2
+	VMOVDQU   Y1, (DX)
+	VMOVDQU   Y5, 128(DX)
+	VMOVDQU   Y3, 256(DX)
+	VMOVDQU   Y2, 384(DX)
+	ADDQ      pixel+24(FP), R10
+	JMP       col2
+
+outside1:
+	VPXOR   Y1, Y1, Y1
+	VMOVDQU Y1, (DX)
+	VMOVDQU Y1, 128(DX)
+	VMOVDQU Y1, 256(DX)
+	VMOVDQU Y1, 384(DX)
+
+col2:
+	CMPQ      left+32(FP), $0x01
+	JGT       outside3
+	CMPQ      right+40(FP), $0x01
+	JLE       outside3
+	VPMOVZXBW (SI)(R10*1), Y1
+	VPSUBW    Y0, Y1, Y1
+	VPMOVZXBW (DI)(R10*1), Y2
+	VPSUBW    Y0, Y2, Y2
+	VPMOVZXBW (R8)(R10*1), Y3
+	VPSUBW    Y0, Y3, Y3
+	VPMOVZXBW (BX)(R10*1), Y4
+	VPSUBW    Y0, Y4, Y4
+	VPSUBW    Y3, Y1, Y1
+	VPADDW    Y3, Y2, Y5
+	VPSUBW    Y2, Y3, Y3
+	VPSUBW    Y2, Y4, Y2
+	VMOVDQU   Y1, 32(DX)
+	VMOVDQU   Y5, 160(DX)
+	VMOVDQU   Y3, 288(DX)
+	VMOVDQU   Y2, 416(DX)
+	ADDQ      pixel+24(FP), R10
+	JMP       col4
+
+outside3:
+	VPXOR   Y1, Y1, Y1
+	VMOVDQU Y1, 32(DX)
+	VMOVDQU Y1, 160(DX)
+	VMOVDQU Y1, 288(DX)
+	VMOVDQU Y1, 416(DX)
+
+col4:
+	CMPQ      left+32(FP), $0x02
+	JGT       outside5
+	CMPQ      right+40(FP), $0x02
+	JLE       outside5
+	VPMOVZXBW (SI)(R10*1), Y1
+	VPSUBW    Y0, Y1, Y1
+	VPMOVZXBW (DI)(R10*1), Y2
+	VPSUBW    Y0, Y2, Y2
+	VPMOVZXBW (R8)(R10*1), Y3
+	VPSUBW    Y0, Y3, Y3
+	VPMOVZXBW (BX)(R10*1), Y4
+	VPSUBW    Y0, Y4, Y4
+	VPSUBW    Y3, Y1, Y1
+	VPADDW    Y3, Y2, Y5
+	VPSUBW    Y2, Y3, Y3
+	VPSUBW    Y2, Y4, Y2
+	VMOVDQU   Y1, 64(DX)
+	VMOVDQU   Y5, 192(DX)
+	VMOVDQU   Y3, 320(DX)
+	VMOVDQU   Y2, 448(DX)
+	ADDQ      pixel+24(FP), R10
+	JMP       col6
+
+outside5:
+	VPXOR   Y1, Y1, Y1
+	VMOVDQU Y1, 64(DX)
+	VMOVDQU Y1, 192(DX)
+	VMOVDQU Y1, 320(DX)
+	VMOVDQU Y1, 448(DX)
+
+col6:
+	CMPQ      left+32(FP), $0x03
+	JGT       outside7
+	CMPQ      right+40(FP), $0x03
+	JLE       outside7
+	VPMOVZXBW (SI)(R10*1), Y1
+	VPSUBW    Y0, Y1, Y1
+	VPMOVZXBW (DI)(R10*1), Y2
+	VPSUBW    Y0, Y2, Y2
+	VPMOVZXBW (R8)(R10*1), Y3
+	VPSUBW    Y0, Y3, Y3
+	VPMOVZXBW (BX)(R10*1), Y4
+	VPSUBW    Y0, Y4, Y4
+	VPSUBW    Y3, Y1, Y1
+	VPADDW    Y3, Y2, Y5
+	VPSUBW    Y2, Y3, Y3
+	VPSUBW    Y2, Y4, Y2
+	VMOVDQU   Y1, 96(DX)
+	VMOVDQU   Y5, 224(DX)
+	VMOVDQU   Y3, 352(DX)
+	VMOVDQU   Y2, 480(DX)
+	ADDQ      pixel+24(FP), R10
+	JMP       col8
+
+outside7:
+	VPXOR   Y1, Y1, Y1
+	VMOVDQU Y1, 96(DX)
+	VMOVDQU Y1, 224(DX)
+	VMOVDQU Y1, 352(DX)
+	VMOVDQU Y1, 480(DX)
+
+col8:
+	LEAQ    (AX)(R9*2), R10
+	VMOVDQU (DX), Y1
+	VMOVDQU 32(DX), Y2
+	VMOVDQU 64(DX), Y3
+	VMOVDQU 96(DX), Y4
+	VPSUBW  Y3, Y1, Y1
+	VPADDW  Y3, Y2, Y5
+	VPSUBW  Y2, Y3, Y3
+	VPSUBW  Y2, Y4, Y2
+	VMOVDQU Y1, (R10)
+	VMOVDQU Y5, (R10)(CX*1)
+	VMOVDQU Y3, (R10)(CX*2)
+	ADDQ    CX, R10
+	ADDQ    CX, R10
+	ADDQ    CX, R10
+	VMOVDQU Y2, (R10)
+	VMOVDQU 128(DX), Y1
+	VMOVDQU 160(DX), Y2
+	VMOVDQU 192(DX), Y3
+	VMOVDQU 224(DX), Y4
+	VPSUBW  Y3, Y1, Y1
+	VPADDW  Y3, Y2, Y5
+	VPSUBW  Y2, Y3, Y3
+	VPSUBW  Y2, Y4, Y2
+	VMOVDQU Y1, (R10)(CX*1)
+	VMOVDQU Y5, (R10)(CX*2)
+	ADDQ    CX, R10
+	ADDQ    CX, R10
+	ADDQ    CX, R10
+	VMOVDQU Y3, (R10)
+	VMOVDQU Y2, (R10)(CX*1)
+	VMOVDQU 256(DX), Y1
+	VMOVDQU 288(DX), Y2
+	VMOVDQU 320(DX), Y3
+	VMOVDQU 352(DX), Y4
+	VPSUBW  Y3, Y1, Y1
+	VPADDW  Y3, Y2, Y5
+	VPSUBW  Y2, Y3, Y3
+	VPSUBW  Y2, Y4, Y2
+	VMOVDQU Y1, (R10)(CX*2)
+	ADDQ    CX, R10
+	ADDQ    CX, R10
+	ADDQ    CX, R10
+	VMOVDQU Y5, (R10)
+	VMOVDQU Y3, (R10)(CX*1)
+	VMOVDQU Y2, (R10)(CX*2)
+	VMOVDQU 384(DX), Y1
+	VMOVDQU 416(DX), Y2
+	VMOVDQU 448(DX), Y3
+	VMOVDQU 480(DX), Y4
+	VPSUBW  Y3, Y1, Y1
+	VPADDW  Y3, Y2, Y5
+	VPSUBW  Y2, Y3, Y3
+	VPSUBW  Y2, Y4, Y2
+	ADDQ    CX, R10
+	ADDQ    CX, R10
+	ADDQ    CX, R10
+	VMOVDQU Y1, (R10)
+	VMOVDQU Y5, (R10)(CX*1)
+	VMOVDQU Y3, (R10)(CX*2)
+	ADDQ    CX, R10
+	ADDQ    CX, R10
+	ADDQ    CX, R10
+	VMOVDQU Y2, (R10)
+	ADDQ    $0x10, R9
+	CMPQ    R9, n+48(FP)
+	JLT     channels
+	VZEROUPPER
+	RET
+
+// func winogradIntOutput2AVX2(sums *int32, row int, m *int32, pos int, corr *int32, tiles int, tmp *int32)
+// Requires: AVX, AVX2
+TEXT ·winogradIntOutput2AVX2(SB), NOSPLIT, $0-56
+	MOVQ sums+0(FP), AX
+	MOVQ row+8(FP), CX
+	MOVQ m+16(FP), DX
+	MOVQ pos+24(FP), BX
+	MOVQ corr+32(FP), SI
+	MOVQ tmp+48(FP), DI
+	MOVQ BX, R8
+	SHLQ $0x02, R8
+
+tile:
+	LEAQ    (DX), R9
+	MOVQ    R9, R10
+	VMOVDQU (R10), Y0
+	VMOVDQU (R10)(R8*1), Y1
+	VMOVDQU (R10)(R8*2), Y2
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	VMOVDQU (R10), Y3
+	VPADDD  Y0, Y0, Y0
+	VPADDD  Y2, Y1, Y4
+	VPADDD  Y4, Y0, Y0
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  Y3, Y3, Y2
+	VPADDD  Y2, Y1, Y1
+	VMOVDQU Y0, (DI)
+	VMOVDQU Y1, 128(DI)
+	ADDQ    BX, R9
+	MOVQ    R9, R10
+	VMOVDQU (R10), Y0
+	VMOVDQU (R10)(R8*1), Y1
+	VMOVDQU (R10)(R8*2), Y2
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	VMOVDQU (R10), Y3
+	VPADDD  Y0, Y0, Y0
+	VPADDD  Y2, Y1, Y4
+	VPADDD  Y4, Y0, Y0
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  Y3, Y3, Y2
+	VPADDD  Y2, Y1, Y1
+	VMOVDQU Y0, 32(DI)
+	VMOVDQU Y1, 160(DI)
+	ADDQ    BX, R9
+	MOVQ    R9, R10
+	VMOVDQU (R10), Y0
+	VMOVDQU (R10)(R8*1), Y1
+	VMOVDQU (R10)(R8*2), Y2
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	VMOVDQU (R10), Y3
+	VPADDD  Y0, Y0, Y0
+	VPADDD  Y2, Y1, Y4
+	VPADDD  Y4, Y0, Y0
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  Y3, Y3, Y2
+	VPADDD  Y2, Y1, Y1
+	VMOVDQU Y0, 64(DI)
+	VMOVDQU Y1, 192(DI)
+	ADDQ    BX, R9
+	MOVQ    R9, R10
+	VMOVDQU (R10), Y0
+	VMOVDQU (R10)(R8*1), Y1
+	VMOVDQU (R10)(R8*2), Y2
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	VMOVDQU (R10), Y3
+	VPADDD  Y0, Y0, Y0
+	VPADDD  Y2, Y1, Y4
+	VPADDD  Y4, Y0, Y0
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  Y3, Y3, Y2
+	VPADDD  Y2, Y1, Y1
+	VMOVDQU Y0, 96(DI)
+	VMOVDQU Y1, 224(DI)
+	ADDQ    BX, R9
+	MOVQ    AX, R9
+	VMOVDQU (DI), Y0
+	VMOVDQU 32(DI), Y1
+	VMOVDQU 64(DI), Y2
+	VMOVDQU 96(DI), Y3
+	VPADDD  Y0, Y0, Y0
+	VPADDD  Y2, Y1, Y4
+	VPADDD  Y4, Y0, Y0
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  Y3, Y3, Y2
+	VPADDD  Y2, Y1, Y1
+	VPSRAD  $0x02, Y0, Y0
+	VPADDD  (SI), Y0, Y0
+	VMOVDQU Y0, (R9)
+	VPSRAD  $0x02, Y1, Y0
+	VPADDD  (SI), Y0, Y0
+	VMOVDQU Y0, 64(R9)
+	ADDQ    CX, R9
+	VMOVDQU 128(DI), Y0
+	VMOVDQU 160(DI), Y1
+	VMOVDQU 192(DI), Y2
+	VMOVDQU 224(DI), Y3
+	VPADDD  Y0, Y0, Y0
+	VPADDD  Y2, Y1, Y4
+	VPADDD  Y4, Y0, Y0
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  Y3, Y3, Y2
+	VPADDD  Y2, Y1, Y1
+	VPSRAD  $0x02, Y0, Y0
+	VPADDD  (SI), Y0, Y0
+	VMOVDQU Y0, (R9)
+	VPSRAD  $0x02, Y1, Y0
+	VPADDD  (SI), Y0, Y0
+	VMOVDQU Y0, 64(R9)
+	ADDQ    CX, R9
+	LEAQ    32(DX), R9
+	MOVQ    R9, R10
+	VMOVDQU (R10), Y0
+	VMOVDQU (R10)(R8*1), Y1
+	VMOVDQU (R10)(R8*2), Y2
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	VMOVDQU (R10), Y3
+	VPADDD  Y0, Y0, Y0
+	VPADDD  Y2, Y1, Y4
+	VPADDD  Y4, Y0, Y0
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  Y3, Y3, Y2
+	VPADDD  Y2, Y1, Y1
+	VMOVDQU Y0, (DI)
+	VMOVDQU Y1, 128(DI)
+	ADDQ    BX, R9
+	MOVQ    R9, R10
+	VMOVDQU (R10), Y0
+	VMOVDQU (R10)(R8*1), Y1
+	VMOVDQU (R10)(R8*2), Y2
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	VMOVDQU (R10), Y3
+	VPADDD  Y0, Y0, Y0
+	VPADDD  Y2, Y1, Y4
+	VPADDD  Y4, Y0, Y0
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  Y3, Y3, Y2
+	VPADDD  Y2, Y1, Y1
+	VMOVDQU Y0, 32(DI)
+	VMOVDQU Y1, 160(DI)
+	ADDQ    BX, R9
+	MOVQ    R9, R10
+	VMOVDQU (R10), Y0
+	VMOVDQU (R10)(R8*1), Y1
+	VMOVDQU (R10)(R8*2), Y2
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	VMOVDQU (R10), Y3
+	VPADDD  Y0, Y0, Y0
+	VPADDD  Y2, Y1, Y4
+	VPADDD  Y4, Y0, Y0
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  Y3, Y3, Y2
+	VPADDD  Y2, Y1, Y1
+	VMOVDQU Y0, 64(DI)
+	VMOVDQU Y1, 192(DI)
+	ADDQ    BX, R9
+	MOVQ    R9, R10
+	VMOVDQU (R10), Y0
+	VMOVDQU (R10)(R8*1), Y1
+	VMOVDQU (R10)(R8*2), Y2
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	ADDQ    R8, R10
+	VMOVDQU (R10), Y3
+	VPADDD  Y0, Y0, Y0
+	VPADDD  Y2, Y1, Y4
+	VPADDD  Y4, Y0, Y0
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  Y3, Y3, Y2
+	VPADDD  Y2, Y1, Y1
+	VMOVDQU Y0, 96(DI)
+	VMOVDQU Y1, 224(DI)
+	ADDQ    BX, R9
+	MOVQ    AX, R9
+	VMOVDQU (DI), Y0
+	VMOVDQU 32(DI), Y1
+	VMOVDQU 64(DI), Y2
+	VMOVDQU 96(DI), Y3
+	VPADDD  Y0, Y0, Y0
+	VPADDD  Y2, Y1, Y4
+	VPADDD  Y4, Y0, Y0
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  Y3, Y3, Y2
+	VPADDD  Y2, Y1, Y1
+	VPSRAD  $0x02, Y0, Y0
+	VPADDD  32(SI), Y0, Y0
+	VMOVDQU Y0, 32(R9)
+	VPSRAD  $0x02, Y1, Y0
+	VPADDD  32(SI), Y0, Y0
+	VMOVDQU Y0, 96(R9)
+	ADDQ    CX, R9
+	VMOVDQU 128(DI), Y0
+	VMOVDQU 160(DI), Y1
+	VMOVDQU 192(DI), Y2
+	VMOVDQU 224(DI), Y3
+	VPADDD  Y0, Y0, Y0
+	VPADDD  Y2, Y1, Y4
+	VPADDD  Y4, Y0, Y0
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  Y3, Y3, Y2
+	VPADDD  Y2, Y1, Y1
+	VPSRAD  $0x02, Y0, Y0
+	VPADDD  32(SI), Y0, Y0
+	VMOVDQU Y0, 32(R9)
+	VPSRAD  $0x02, Y1, Y0
+	VPADDD  32(SI), Y0, Y0
+	VMOVDQU Y0, 96(R9)
+	ADDQ    CX, R9
+	ADDQ    $0x40, DX
+	ADDQ    $+128, AX
+	DECQ    tiles+40(FP)
+	JNE     tile
+	VZEROUPPER
+	RET
+
+// func winogradIntInput4AVX2(v *int16, pos int, rows **uint8, pixel int, left int, right int, n int, zero uint16, tmp *int32)
+// Requires: AVX, AVX2
+TEXT ·winogradIntInput4AVX2(SB), NOSPLIT, $0-72
 	MOVQ         v+0(FP), AX
 	MOVQ         pos+8(FP), CX
 	MOVQ         tmp+64(FP), DX
@@ -23,9 +461,9 @@ TEXT ·winogradIntInputAVX2(SB), NOSPLIT, $0-72
 channels:
 	MOVQ      R11, R12
 	CMPQ      left+32(FP), $0x00
-	JGT       outside1
+	JGT       outside9
 	CMPQ      right+40(FP), $0x00
-	JLE       outside1
+	JLE       outside9
 	VPMOVZXBW (SI)(R12*1), Y1
 	VPSUBW    Y0, Y1, Y1
 	VPMOVZXBW (DI)(R12*1), Y2
@@ -62,9 +500,9 @@ channels:
 	VMOVDQU   Y2, 768(DX)
 	VMOVDQU   Y3, 960(DX)
 	ADDQ      pixel+24(FP), R12
-	JMP       col2
+	JMP       col10
 
-outside1:
+outside9:
 	VPXOR   Y1, Y1, Y1
 	VMOVDQU Y1, (DX)
 	VMOVDQU Y1, 192(DX)
@@ -73,11 +511,11 @@ outside1:
 	VMOVDQU Y1, 768(DX)
 	VMOVDQU Y1, 960(DX)
 
-col2:
+col10:
 	CMPQ      left+32(FP), $0x01
-	JGT       outside3
+	JGT       outside11
 	CMPQ      right+40(FP), $0x01
-	JLE       outside3
+	JLE       outside11
 	VPMOVZXBW (SI)(R12*1), Y1
 	VPSUBW    Y0, Y1, Y1
 	VPMOVZXBW (DI)(R12*1), Y2
@@ -114,9 +552,9 @@ col2:
 	VMOVDQU   Y2, 800(DX)
 	VMOVDQU   Y3, 992(DX)
 	ADDQ      pixel+24(FP), R12
-	JMP       col4
+	JMP       col12
 
-outside3:
+outside11:
 	VPXOR   Y1, Y1, Y1
 	VMOVDQU Y1, 32(DX)
 	VMOVDQU Y1, 224(DX)
@@ -125,11 +563,11 @@ outside3:
 	VMOVDQU Y1, 800(DX)
 	VMOVDQU Y1, 992(DX)
 
-col4:
+col12:
 	CMPQ      left+32(FP), $0x02
-	JGT       outside5
+	JGT       outside13
 	CMPQ      right+40(FP), $0x02
-	JLE       outside5
+	JLE       outside13
 	VPMOVZXBW (SI)(R12*1), Y1
 	VPSUBW    Y0, Y1, Y1
 	VPMOVZXBW (DI)(R12*1), Y2
@@ -166,9 +604,9 @@ col4:
 	VMOVDQU   Y2, 832(DX)
 	VMOVDQU   Y3, 1024(DX)
 	ADDQ      pixel+24(FP), R12
-	JMP       col6
+	JMP       col14
 
-outside5:
+outside13:
 	VPXOR   Y1, Y1, Y1
 	VMOVDQU Y1, 64(DX)
 	VMOVDQU Y1, 256(DX)
@@ -177,11 +615,11 @@ outside5:
 	VMOVDQU Y1, 832(DX)
 	VMOVDQU Y1, 1024(DX)
 
-col6:
+col14:
 	CMPQ      left+32(FP), $0x03
-	JGT       outside7
+	JGT       outside15
 	CMPQ      right+40(FP), $0x03
-	JLE       outside7
+	JLE       outside15
 	VPMOVZXBW (SI)(R12*1), Y1
 	VPSUBW    Y0, Y1, Y1
 	VPMOVZXBW (DI)(R12*1), Y2
@@ -218,9 +656,9 @@ col6:
 	VMOVDQU   Y2, 864(DX)
 	VMOVDQU   Y3, 1056(DX)
 	ADDQ      pixel+24(FP), R12
-	JMP       col8
+	JMP       col16
 
-outside7:
+outside15:
 	VPXOR   Y1, Y1, Y1
 	VMOVDQU Y1, 96(DX)
 	VMOVDQU Y1, 288(DX)
@@ -229,11 +667,11 @@ outside7:
 	VMOVDQU Y1, 864(DX)
 	VMOVDQU Y1, 1056(DX)
 
-col8:
+col16:
 	CMPQ      left+32(FP), $0x04
-	JGT       outside9
+	JGT       outside17
 	CMPQ      right+40(FP), $0x04
-	JLE       outside9
+	JLE       outside17
 	VPMOVZXBW (SI)(R12*1), Y1
 	VPSUBW    Y0, Y1, Y1
 	VPMOVZXBW (DI)(R12*1), Y2
@@ -270,9 +708,9 @@ col8:
 	VMOVDQU   Y2, 896(DX)
 	VMOVDQU   Y3, 1088(DX)
 	ADDQ      pixel+24(FP), R12
-	JMP       col10
+	JMP       col18
 
-outside9:
+outside17:
 	VPXOR   Y1, Y1, Y1
 	VMOVDQU Y1, 128(DX)
 	VMOVDQU Y1, 320(DX)
@@ -281,11 +719,11 @@ outside9:
 	VMOVDQU Y1, 896(DX)
 	VMOVDQU Y1, 1088(DX)
 
-col10:
+col18:
 	CMPQ      left+32(FP), $0x05
-	JGT       outside11
+	JGT       outside19
 	CMPQ      right+40(FP), $0x05
-	JLE       outside11
+	JLE       outside19
 	VPMOVZXBW (SI)(R12*1), Y1
 	VPSUBW    Y0, Y1, Y1
 	VPMOVZXBW (DI)(R12*1), Y2
@@ -322,9 +760,9 @@ col10:
 	VMOVDQU   Y2, 928(DX)
 	VMOVDQU   Y3, 1120(DX)
 	ADDQ      pixel+24(FP), R12
-	JMP       col12
+	JMP       col20
 
-outside11:
+outside19:
 	VPXOR   Y1, Y1, Y1
 	VMOVDQU Y1, 160(DX)
 	VMOVDQU Y1, 352(DX)
@@ -333,7 +771,7 @@ outside11:
 	VMOVDQU Y1, 928(DX)
 	VMOVDQU Y1, 1120(DX)
 
-col12:
+col20:
 	LEAQ    (AX)(R11*2), R12
 	VMOVDQU (DX), Y1
 	VMOVDQU 32(DX), Y2
@@ -548,9 +986,9 @@ col12:
 	VZEROUPPER
 	RET
 
-// func winogradIntOutputAVX2(sums *int32, row int, m *int32, pos int, corr *int32, tiles int, tmp *int32)
+// func winogradIntOutput4AVX2(sums *int32, row int, m *int32, pos int, corr *int32, tiles int, tmp *int32)
 // Requires: AVX, AVX2
-TEXT ·winogradIntOutputAVX2(SB), NOSPLIT, $0-56
+TEXT ·winogradIntOutput4AVX2(SB), NOSPLIT, $0-56
 	MOVQ sums+0(FP), AX
 	MOVQ row+8(FP), CX
 	MOVQ m+16(FP), DX

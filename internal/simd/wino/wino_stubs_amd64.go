@@ -294,12 +294,22 @@ func winogradStride2OutputAVX2(y *float32, res *float32, m *float32, pos int, bi
 //go:noescape
 func winogradStride2OutputAddAVX2(y *float32, res *float32, m *float32, pos int, bias *float32, row int, pixel int, height int, width int, n int, lo float32, hi float32, tmp *float32)
 
-// winogradIntInputAVX2 is wino.IntInput.
+// winogradIntInput2AVX2 is wino.IntInput of tiles of 2x2 outputs.
 //
 //go:noescape
-func winogradIntInputAVX2(v *int16, pos int, rows **uint8, pixel int, left int, right int, n int, zero uint16, tmp *int32)
+func winogradIntInput2AVX2(v *int16, pos int, rows **uint8, pixel int, left int, right int, n int, zero uint16, tmp *int32)
 
-// winogradIntOutputAVX2 is wino.IntOutput.
+// winogradIntOutput2AVX2 is wino.IntOutput of tiles of 2x2 outputs.
 //
 //go:noescape
-func winogradIntOutputAVX2(sums *int32, row int, m *int32, pos int, corr *int32, tiles int, tmp *int32)
+func winogradIntOutput2AVX2(sums *int32, row int, m *int32, pos int, corr *int32, tiles int, tmp *int32)
+
+// winogradIntInput4AVX2 is wino.IntInput of tiles of 4x4 outputs.
+//
+//go:noescape
+func winogradIntInput4AVX2(v *int16, pos int, rows **uint8, pixel int, left int, right int, n int, zero uint16, tmp *int32)
+
+// winogradIntOutput4AVX2 is wino.IntOutput of tiles of 4x4 outputs.
+//
+//go:noescape
+func winogradIntOutput4AVX2(sums *int32, row int, m *int32, pos int, corr *int32, tiles int, tmp *int32)
