@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/resnet-go/resnet/internal/cpu"
 	"github.com/resnet-go/resnet/internal/parallel"
 	"github.com/resnet-go/resnet/internal/simd/gemm8"
 	"github.com/resnet-go/resnet/internal/simd/isa"
@@ -116,12 +117,12 @@ func TestInt8ConvAgainstNaive(t *testing.T) {
 	}, isatest.VNNI)
 }
 
-// The algorithm is one of AVX2; here it is planned for geometries for which its estimate
-// is not the lowest, too.
+// Winograd's algorithm is planned for geometries for which its estimate is not the lowest,
+// too.
 func TestInt8WinogradAgainstNaive(t *testing.T) {
 	isatest.EachISA(t, func(t *testing.T) {
-		if !gemm8.Wide() {
-			t.Skip("bytes are multiplied as such")
+		if gemm8.MaxSumRows() == 0 {
+			t.Skip("there is no algorithm by numbers of 16 bits")
 		}
 		defer func(list []algorithm) { algorithms[QuantForward] = list }(algorithms[QuantForward])
 		r := rand.New(rand.NewPCG(6, 7))
@@ -142,30 +143,46 @@ func TestInt8WinogradAgainstNaive(t *testing.T) {
 				t.Run(fmt.Sprintf("%d %v", i, tile), func(t *testing.T) { checkInt8(t, r, c, i) })
 			}
 		}
-	})
+	}, isatest.VNNI)
 }
 
-// The algorithm of each 3x3 convolution of a ResNet at 224 pixels on AVX2.
+// The algorithms of the 3x3 convolutions of a ResNet at 224 pixels, as plans choose them
+// for each instruction set.
 func TestInt8Choice(t *testing.T) {
-	isa.PlanFor = &isa.Set{AVX2: true}
 	defer func() { isa.PlanFor = nil }()
 	four, two := int8WinogradName(wino.F4), int8WinogradName(wino.F2)
-	for _, c := range []struct {
-		conv Conv
-		want string
+	for _, set := range []struct {
+		isa.Set
+		batch1, batch8 [4]string // of 56, 28, 14 and 7 pixels
 	}{
-		{conv(1, 56, 56, 64, 64, 3, 1, 1), four}, {conv(1, 28, 28, 128, 128, 3, 1, 1), four},
-		{conv(1, 14, 14, 256, 256, 3, 1, 1), four},
-		{conv(1, 7, 7, 512, 512, 3, 1, 1), two}, // 4x4 would read four times the weights for four tiles
-		{conv(8, 7, 7, 512, 512, 3, 1, 1), four},
-		{conv(1, 56, 56, 128, 128, 3, 2, 1), int8Name}, {conv(1, 56, 56, 64, 256, 1, 1, 0), int8Name},
-		{conv(1, 56, 56, 72, 64, 3, 1, 1), int8Name}, // channels that are no whole vectors
+		{isa.Set{AVX2: true}, [4]string{four, four, four, two}, [4]string{four, four, four, four}},
+		{isa.Set{AVX2: true, AVX512: true}, [4]string{four, four, four, two}, [4]string{four, four, four, four}},
+		{isa.Set{AVX2: true, AVX512: true, VNNI: true}, [4]string{int8Name, int8Name, int8Name, int8Name}, [4]string{four, four, int8Name, int8Name}},
+		{isa.Set{AVX2: true, AVX512: true, VNNI: true, Core: cpu.Zen4}, [4]string{four, four, int8Name, int8Name}, [4]string{four, four, four, int8Name}},
+		{isa.Set{NEON: true}, [4]string{int8Name, int8Name, int8Name, int8Name}, [4]string{int8Name, int8Name, int8Name, int8Name}},
 	} {
-		p, err := Choose(c.conv, Want{Op: QuantForward, Quant: &Quant{
-			X: vec.Quant{Scale: 1}, WScale: make([]float32, c.conv.K), WSum: make([]int32, c.conv.K), WAbs: make([]int32, c.conv.K), Bias: make([]int32, c.conv.K),
-		}})
-		if err != nil || p.Algorithm != c.want {
-			t.Errorf("%s: %s, %v; want %s", c.conv.Geometry(), p.Algorithm, err, c.want)
+		isa.PlanFor = &set.Set
+		choice := func(c Conv) string {
+			p, err := Choose(c, Want{Op: QuantForward, Quant: &Quant{
+				X: vec.Quant{Scale: 1}, WScale: make([]float32, c.K), WSum: make([]int32, c.K), WAbs: make([]int32, c.K), Bias: make([]int32, c.K),
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p.Algorithm
+		}
+		for i := range 4 {
+			one := conv(1, 56>>i, 56>>i, 64<<i, 64<<i, 3, 1, 1)
+			eight := one
+			eight.N = 8
+			if a, b := choice(one), choice(eight); a != set.batch1[i] || b != set.batch8[i] {
+				t.Errorf("%+v, %s: %s and %s, want %s and %s", set.Set, one.Geometry(), a, b, set.batch1[i], set.batch8[i])
+			}
+		}
+		for _, c := range []Conv{conv(1, 56, 56, 128, 128, 3, 2, 1), conv(1, 56, 56, 64, 256, 1, 1, 0), conv(1, 56, 56, 72, 64, 3, 1, 1)} {
+			if a := choice(c); a != int8Name {
+				t.Errorf("%+v, %s: %s", set.Set, c.Geometry(), a)
+			}
 		}
 	}
 }

@@ -11,8 +11,8 @@ import (
 
 // int8Winograd is a 3x3 convolution of quantized values that multiplies a quarter or 4/9
 // as often: F(4x4,3x3) or F(2x2,3x3) of integers (see package wino), whose sums are those
-// of the products. It multiplies numbers of 16 bits, which costs nothing where bytes are
-// multiplied as such, too ([gemm8.Wide]).
+// of the products. It multiplies numbers of 16 bits, half as many at a time as bytes by
+// VNNI, as many as of bytes where these are [gemm8.Wide].
 //
 // Transformed inputs are [position][tile][C]int16, weights [panel][position][C/2][16][2]
 // int16, products [position][tile][16]int32 of one panel at a time.
@@ -24,10 +24,10 @@ type int8Winograd struct {
 // int8WinogradName is what profiles show.
 func int8WinogradName(tile wino.Tile) string { return "int8 " + winogradName(tile) }
 
-// Cycles of the algorithm, and of a product of a word by a panel, see cost.go.
+// Cycles of the algorithms of integers, see cost.go. The transforms are of AVX2 on every
+// processor.
 const (
-	int8CyclesPerWord  = 1.5 // sums of 16 columns
-	int8CyclesPerPixel = 10  // to round and store 16 channels
+	int8CyclesPerPixel = 10 // to round and store 16 channels
 
 	// The estimate must be below this share of the best other, for up to eight times the
 	// memory of the weights as bytes.
@@ -38,12 +38,21 @@ const (
 // of products.
 var int8TransformCycles = map[wino.Tile]struct{ in, out float64 }{wino.F4: {100, 140}, wino.F2: {40, 50}}
 
+// int8WordCycles returns the cycles of the products of a word, of bytes or of two numbers
+// of 16 bits, by 16 columns.
+func int8WordCycles() float64 {
+	if gemm8.Wide() {
+		return 1.5
+	}
+	return 0.5 * vectors()
+}
+
 // int8WinogradForward is the algorithm of quantized 3x3 convolutions. Its results are the
 // same bits, so that it needs no [Want.Fast].
 func int8WinogradForward(tile wino.Tile) algorithm {
 	return func(c Conv, w Want) (candidate, error) {
-		if !gemm8.Wide() {
-			return candidate{}, errors.New("convolution: bytes are multiplied faster than numbers of 16 bits")
+		if gemm8.MaxSumRows() == 0 {
+			return candidate{}, errors.New("convolution: this instruction set has no products of numbers of 16 bits")
 		}
 		if err := c.checkWinograd(); err != nil {
 			return candidate{}, err
@@ -77,14 +86,14 @@ func (c *Conv) int8WinogradCycles(tile wino.Tile) float64 {
 	panels, inputs := float64(isa.CeilDiv(c.K, isa.PanelWidth)), float64(c.C/isa.PanelWidth)
 	tiles, positions := float64(c.tileCount(tile.Outputs())), float64(tile.Positions()*tile.Positions())
 	words := panels * positions * float64(c.C/2)
-	return withWeights(tiles*words*int8CyclesPerWord, words*isa.PanelWidth) + tiles*(inputs*cycles.in+panels*(cycles.out+outputs*int8CyclesPerPixel))
+	return withWeights(tiles*words*int8WordCycles(), words*isa.PanelWidth) + tiles*(inputs*cycles.in+panels*(cycles.out+outputs*int8CyclesPerPixel))
 }
 
-// int8Cycles estimates [int8Conv] where the kernels are [gemm8.Wide].
+// int8Cycles estimates [int8Conv].
 func (c *Conv) int8Cycles() float64 {
 	panels, pixels := float64(isa.CeilDiv(c.K, isa.PanelWidth)), float64(c.N*c.OutH()*c.OutW())
-	words := panels * float64(c.R*c.S) * float64(isa.CeilDiv(c.C/c.Groups, 2))
-	return withWeights(pixels*words*int8CyclesPerWord, words*isa.PanelWidth) + pixels*panels*int8CyclesPerPixel
+	words := panels * float64(c.R*c.S) * float64(isa.CeilDiv(c.C/c.Groups, 4/gemm8.Size()))
+	return withWeights(pixels*words*int8WordCycles(), words*isa.PanelWidth) + pixels*panels*int8CyclesPerPixel
 }
 
 func newInt8Winograd(c Conv, tile wino.Tile) *int8Winograd {
@@ -92,7 +101,7 @@ func newInt8Winograd(c Conv, tile wino.Tile) *int8Winograd {
 	f := &int8Winograd{newWinogradShape(c, tile.Outputs(), tile.Inputs(), edge, edge), tile}
 	f.depth = c.C / 2
 	f.packedLen = f.panels * f.panelFloats()
-	f.nz, f.maxM = 1, gemm8.MaxRows(1)
+	f.nz, f.maxM = 1, gemm8.MaxSumRows()
 	f.weightsExceedL2 = f.packedLen > weightsFloats
 	tiles := f.blockTiles()
 	f.setBlocks(tiles, f.blockPanels(tiles))

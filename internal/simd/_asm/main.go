@@ -82,6 +82,9 @@ func (o output) gemms() {
 	for _, i := range []*isa{avx512, avx2} {
 		o.asm("gemm8", fmt.Sprintf("gemm8_%s_amd64.s", i.suffix), func(c *build.Context) {
 			gemm8Shapes(i, func(m, nz int) { gemm8Kernel(c, i, m, nz) })
+			for m := 1; m <= gemm8SumRows[i]; m++ {
+				gemm8Sum(c, i, m)
+			}
 			gemm8Store(c, i)
 			if i == avx2 {
 				gemm8Widen(c)

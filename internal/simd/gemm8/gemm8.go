@@ -187,10 +187,6 @@ func (g *Args) Tile(m int) {
 	}
 }
 
-// Sum leaves the sums of m rows, at most [MaxRows], in C. The kernels must be [Wide],
-// and its pixels may then be any signed integers of 16 bits.
-func (g *Args) Sum(m int) { sumTile(m, g.panels, g) }
-
 // Store applies the epilogue to the sums of m rows in C, panel by panel.
 func (g *Args) Store(m int) {
 	e := g.Epilogue

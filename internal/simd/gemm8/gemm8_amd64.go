@@ -16,6 +16,19 @@ func sumTile(m, nz int, g *Args) {
 	}
 }
 
+// sum runs the micro-kernel of [Args.Sum], if there is one.
+func sum(m int, g *Args) bool {
+	switch {
+	case isa.UseAVX512 && isa.UseVNNI:
+		sumVNNI(m, g)
+	case isa.UseAVX2:
+		sumAVX2(m, g)
+	default:
+		return false
+	}
+	return true
+}
+
 // widen is [Widen] of n bytes, a positive multiple of 16.
 func widen(dst, src []uint8, n int) { widenAVX2(&dst[0], &src[0], n) }
 

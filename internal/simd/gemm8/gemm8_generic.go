@@ -50,7 +50,7 @@ func tileWide(m, nz int, g *Args) {
 		for i := range m {
 			sum := c[(i*nz+z)*isa.PanelWidth:][:isa.PanelWidth]
 			for e, off := range unsafe.Slice(g.AOff, g.Batch) {
-				for k, v := range unsafe.Slice((*int16)(unsafe.Add(unsafe.Pointer(g.A), off+i*g.AStride)), 2*g.K) {
+				for k, v := range unsafe.Slice((*uint16)(unsafe.Add(unsafe.Pointer(g.A), off+i*g.AStride)), 2*g.K) {
 					row := b[(e*g.K+k/2)*2*isa.PanelWidth+k%2:]
 					for j := range sum {
 						sum[j] += int32(v) * int32(row[2*j])

@@ -6,6 +6,8 @@ package gemm8
 
 import "unsafe"
 
+const noKernel = "gemm8: no micro-kernel of this shape"
+
 // The assembly reads Args by these offsets. A constant index out of range
 // here means that a field has moved: run go generate.
 var (
@@ -168,7 +170,42 @@ func tileVNNI(m, nz int, g *Args) {
 	case 4<<5 | 6:
 		tile6x4VNNI(g)
 	default:
-		panic("gemm8: no micro-kernel of this shape")
+		panic(noKernel)
+	}
+}
+
+func sumVNNI(m int, g *Args) {
+	switch m {
+	case 1:
+		sum1VNNI(g)
+	case 2:
+		sum2VNNI(g)
+	case 3:
+		sum3VNNI(g)
+	case 4:
+		sum4VNNI(g)
+	case 5:
+		sum5VNNI(g)
+	case 6:
+		sum6VNNI(g)
+	case 7:
+		sum7VNNI(g)
+	case 8:
+		sum8VNNI(g)
+	case 9:
+		sum9VNNI(g)
+	case 10:
+		sum10VNNI(g)
+	case 11:
+		sum11VNNI(g)
+	case 12:
+		sum12VNNI(g)
+	case 13:
+		sum13VNNI(g)
+	case 14:
+		sum14VNNI(g)
+	default:
+		panic(noKernel)
 	}
 }
 
@@ -187,7 +224,26 @@ func tileAVX2(m, nz int, g *Args) {
 	case 1<<5 | 6:
 		tile6x1AVX2(g)
 	default:
-		panic("gemm8: no micro-kernel of this shape")
+		panic(noKernel)
+	}
+}
+
+func sumAVX2(m int, g *Args) {
+	switch m {
+	case 1:
+		sum1AVX2(g)
+	case 2:
+		sum2AVX2(g)
+	case 3:
+		sum3AVX2(g)
+	case 4:
+		sum4AVX2(g)
+	case 5:
+		sum5AVX2(g)
+	case 6:
+		sum6AVX2(g)
+	default:
+		panic(noKernel)
 	}
 }
 
@@ -321,6 +377,48 @@ func tile5x4VNNI(args *Args)
 func tile6x4VNNI(args *Args)
 
 //go:noescape
+func sum1VNNI(args *Args)
+
+//go:noescape
+func sum2VNNI(args *Args)
+
+//go:noescape
+func sum3VNNI(args *Args)
+
+//go:noescape
+func sum4VNNI(args *Args)
+
+//go:noescape
+func sum5VNNI(args *Args)
+
+//go:noescape
+func sum6VNNI(args *Args)
+
+//go:noescape
+func sum7VNNI(args *Args)
+
+//go:noescape
+func sum8VNNI(args *Args)
+
+//go:noescape
+func sum9VNNI(args *Args)
+
+//go:noescape
+func sum10VNNI(args *Args)
+
+//go:noescape
+func sum11VNNI(args *Args)
+
+//go:noescape
+func sum12VNNI(args *Args)
+
+//go:noescape
+func sum13VNNI(args *Args)
+
+//go:noescape
+func sum14VNNI(args *Args)
+
+//go:noescape
 func storeAVX512(args *Epilogue)
 
 //go:noescape
@@ -340,6 +438,24 @@ func tile5x1AVX2(args *Args)
 
 //go:noescape
 func tile6x1AVX2(args *Args)
+
+//go:noescape
+func sum1AVX2(args *Args)
+
+//go:noescape
+func sum2AVX2(args *Args)
+
+//go:noescape
+func sum3AVX2(args *Args)
+
+//go:noescape
+func sum4AVX2(args *Args)
+
+//go:noescape
+func sum5AVX2(args *Args)
+
+//go:noescape
+func sum6AVX2(args *Args)
 
 //go:noescape
 func storeAVX2(args *Epilogue)

@@ -221,6 +221,44 @@ func TestWiden(t *testing.T) {
 	})
 }
 
+// Sum gives the sums of products of numbers of 16 bits, and writes nothing else.
+func TestSum(t *testing.T) {
+	isatest.EachISA(t, func(t *testing.T) {
+		r := isatest.NewBuffers(t, 5).Rng
+		for m := 1; m <= max(MaxSumRows(), 2); m++ {
+			for _, k := range []int{1, 2, 3, 16, 37} {
+				stride := 2*k + r.IntN(5)
+				a, b, sums := make([]int16, (m-1)*stride+2*k), make([]int16, k*2*isa.PanelWidth), make([]int32, m*isa.PanelWidth+1)
+				for i := range a {
+					a[i] = int16(r.IntN(1 << 16))
+				}
+				for i := range b {
+					b[i] = int16(r.IntN(1 << 16))
+				}
+				var corr [isa.PanelWidth]int32
+				for i := range corr {
+					corr[i] = int32(r.Uint32())
+				}
+				sums[m*isa.PanelWidth] = guard
+				g := Args{A: (*uint8)(unsafe.Pointer(&a[0])), AStride: 2 * stride, B: (*int8)(unsafe.Pointer(&b[0])), K: k, Corr: &corr[0], C: &sums[0]}
+				g.Sum(m)
+				for i, got := range sums[:m*isa.PanelWidth] {
+					want := corr[i%isa.PanelWidth]
+					for j, x := range a[i/isa.PanelWidth*stride:][:2*k] {
+						want += int32(x) * int32(b[(j/2*isa.PanelWidth+i%isa.PanelWidth)*2+j%2])
+					}
+					if got != want {
+						t.Fatalf("%d rows, %d words: sum %d is %d, want %d", m, k, i, got, want)
+					}
+				}
+				if sums[m*isa.PanelWidth] != guard {
+					t.Fatalf("%d rows: wrote behind the end", m)
+				}
+			}
+		}
+	}, isatest.VNNI)
+}
+
 // Where the micro-kernel can apply the epilogue itself it does, and only there.
 func TestFinishesInRegisters(t *testing.T) {
 	isatest.EachISA(t, func(t *testing.T) {
