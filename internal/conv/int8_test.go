@@ -126,7 +126,7 @@ func TestInt8WinogradAgainstNaive(t *testing.T) {
 		}
 		defer func(list []algorithm) { algorithms[QuantForward] = list }(algorithms[QuantForward])
 		r := rand.New(rand.NewPCG(6, 7))
-		for i := range 60 {
+		for i := range 30 {
 			c := Conv{N: 1 + r.IntN(3), H: 1 + r.IntN(14), W: 1 + r.IntN(34), C: 16 * (1 + r.IntN(3)), K: 1 + r.IntN(70), R: 3, S: 3,
 				StrideH: 1, StrideW: 1, PadTop: r.IntN(4), PadLeft: r.IntN(4), PadBottom: r.IntN(4), PadRight: r.IntN(4), DilH: 1, DilW: 1, Groups: 1}
 			switch i {
