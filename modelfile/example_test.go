@@ -35,7 +35,7 @@ func ExampleOpen() {
 	fmt.Println(r.File.Classes)
 	fmt.Println(r.File.Tensors["conv1.weight"].Shape())
 	// Output:
-	// resnet20-cifar [3 32 32] 10
+	// resnet11-speedrun [3 32 32] 10
 	// [airplane automobile bird cat deer dog frog horse ship truck]
-	// [16 3 3 3]
+	// [32 3 3 3]
 }

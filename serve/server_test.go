@@ -203,7 +203,7 @@ func TestSameBitsWhateverIsComputedTogether(t *testing.T) {
 	if !slices.Equal(alone.Results[0].Embedding, together.Results[0].Embedding) {
 		t.Error("an embedding depends on what is computed with it")
 	}
-	if len(alone.Results[0].Embedding) != 64 {
+	if len(alone.Results[0].Embedding) != 256 {
 		t.Errorf("%d features", len(alone.Results[0].Embedding))
 	}
 }
@@ -395,7 +395,7 @@ func TestModelsAndStatus(t *testing.T) {
 	_, web := start(t, Options{})
 	var list modelList
 	ask(t, "GET", web.URL+"/v1/models", "", nil, 200, &list)
-	if m := list.Models[0]; m.Name != "clothes" || !m.Ready || m.Task != models.Classification || m.Classes != 10 || m.Embedding != 64 || m.Bytes < 1e6 {
+	if m := list.Models[0]; m.Name != "clothes" || !m.Ready || m.Task != models.Classification || m.Classes != 10 || m.Embedding != 256 || m.Bytes < 1e6 {
 		t.Errorf("%+v", m)
 	}
 	var info modelInfo

@@ -168,7 +168,7 @@ func TestDetectorFromClassifier(t *testing.T) {
 	var notes strings.Builder
 	cfg.Log.Event = func(e Event) { notes.WriteString(e.Note + "\n") }
 	mustRun(t, cfg)
-	for _, want := range []string{"becomes the backbone of a detector, fasterrcnn_resnet20-cifar_fpn", "frozen: backbone.body.bn1, backbone.body.conv1, backbone.body.layer1"} {
+	for _, want := range []string{"becomes the backbone of a detector, fasterrcnn_resnet11-speedrun_fpn", "frozen: backbone.body.bn1, backbone.body.conv1, backbone.body.layer1"} {
 		if !strings.Contains(notes.String(), want) {
 			t.Errorf("no %q in the notes\n%s", want, notes.String())
 		}

@@ -48,7 +48,7 @@ func choosePhotos(cfg Config) (Config, error) {
 	from := ""
 	switch {
 	case cfg.Model == "" && !slices.Contains(given, "finetune.from"):
-		cfg.Model, from = modelfile.EmbeddedName, "the model inside the program (ResNet-20, of CIFAR-10)"
+		cfg.Model, from = modelfile.EmbeddedName, "the model inside the program (of CIFAR-10)"
 	case cfg.Model == "":
 		from = own.Finetune.From
 	case hasWeights(cfg.Model):

@@ -68,7 +68,7 @@ func TestNamedBackbone(t *testing.T) {
 		if err := weights.Save(file, &weights.File{Tensors: tensors}, weights.SaveOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		model := "resnet20-cifar@" + file
+		model := "resnet11-speedrun@" + file
 		for _, args := range []string{
 			"embed photos --preprocess cifar10 -o features.npy", "linear --data folder:labeled --preprocess cifar10 -o linear.safetensors",
 			"map photos --preprocess cifar10 -o map.html", "train --data folder:labeled --epochs 1 --out runs/tuned-" + strings.TrimSuffix(file, ".safetensors"),
@@ -86,7 +86,7 @@ func TestNamedBackbone(t *testing.T) {
 			}
 		}
 	}
-	model := "resnet20-cifar@bare.safetensors"
+	model := "resnet11-speedrun@bare.safetensors"
 	if out := done(t, "summary", model); !strings.Contains(out, "no last layer") {
 		t.Errorf("summary prints\n%s", out)
 	}
@@ -97,7 +97,7 @@ func TestNamedBackbone(t *testing.T) {
 	if err := weights.Save("broken.safetensors", &weights.File{Tensors: bare}, weights.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errs := cli(t, "embed", "photos", "--preprocess", "cifar10", "--model", "resnet20-cifar@broken.safetensors"); code != exitFailed || !strings.Contains(errs, "conv1.weight") {
+	if code, _, errs := cli(t, "embed", "photos", "--preprocess", "cifar10", "--model", "resnet11-speedrun@broken.safetensors"); code != exitFailed || !strings.Contains(errs, "conv1.weight") {
 		t.Errorf("without the first layer: code %d, %s", code, errs)
 	}
 }

@@ -383,7 +383,7 @@ func TestScoreOthers(t *testing.T) {
 		{"predict", model, own["embed"], "line 1 has no predictions"},
 		{"embed", model, own["predict"], "line 1 has no embedding"},
 		{"predict", "", own["predict"], "in the model"},
-		{"embed", "", own["shorter"], "the model gives 64"},
+		{"embed", "", own["shorter"], "the model gives 256"},
 	} {
 		before, err := os.ReadFile(c.resume)
 		if err != nil {

@@ -244,7 +244,7 @@ func (c *summaryCommand) print(s summary) error {
 func (c *summaryCommand) printFile(f *fileSummary) {
 	line := func(name, value string) {
 		if value != "" {
-			c.printf("%-12s%s\n", name, value)
+			c.printf("%-11s %s\n", name, value)
 		}
 	}
 	c.printf("\n")
