@@ -81,7 +81,7 @@ func IntInput(t Tile, v *int16, pos int, in *IntTile, c int, tmp *int32) {
 				d[i][j] = int32(*(*uint8)(unsafe.Add(unsafe.Pointer(in.Rows[i]), (j-in.Left)*in.Pixel+ch))) - int32(in.Zero)
 			}
 		}
-		d.transform(t, intInputLine)
+		d.transform(t, false)
 		for i := range edge * edge {
 			*(*int16)(unsafe.Add(unsafe.Pointer(v), i*pos+2*ch)) = int16(d[i/edge][i%edge])
 		}
@@ -107,7 +107,7 @@ func IntOutput(t Tile, sums *int32, row int, m *int32, pos int, corr *[isa.Panel
 			for i := range edge * edge {
 				p[i/edge][i%edge] = *(*int32)(unsafe.Add(unsafe.Pointer(m), i*pos+4*(tile*isa.PanelWidth+ch)))
 			}
-			p.transform(t, intOutputLine)
+			p.transform(t, true)
 			for i := range out {
 				for j := range out {
 					y := p[i][j]
@@ -142,20 +142,27 @@ func IntWeights(t Tile, u []int16, g *[3][3]int8) {
 // intSquare is a tile of one channel.
 type intSquare [intMaxEdge][intMaxEdge]int32
 
-// transform transforms the columns and then the rows.
-func (d *intSquare) transform(t Tile, line func(Tile, *[intMaxEdge]int32)) {
+// transform transforms the columns and then the rows, of inputs or of products.
+func (d *intSquare) transform(t Tile, products bool) {
+	line := func(v *[intMaxEdge]int32) {
+		if products {
+			intOutputLine(t, v)
+		} else {
+			intInputLine(t, v)
+		}
+	}
 	for j := range d {
 		var col [intMaxEdge]int32
 		for i := range d {
 			col[i] = d[i][j]
 		}
-		line(t, &col)
+		line(&col)
 		for i, x := range col {
 			d[i][j] = x
 		}
 	}
 	for i := range d {
-		line(t, &d[i])
+		line(&d[i])
 	}
 }
 
