@@ -94,6 +94,15 @@ func (s *strided) mem() operand.Mem {
 	return s.next()
 }
 
+// jumpOutside jumps where a column of a tile is not in the picture, before the argument
+// left or from right on.
+func (e *avx) jumpOutside(col int, outside string) {
+	e.CMPQ(e.memArg("left"), operand.Imm(uint64(col)))
+	e.JGT(operand.LabelRef(outside))
+	e.CMPQ(e.memArg("right"), operand.Imm(uint64(col)))
+	e.JLE(operand.LabelRef(outside))
+}
+
 func (e *avx) winogradInput(t winoTile) {
 	e.begin("winogradInput"+t.suffix, "func(v *float32, pos int, rows **float32, pixel, left, right, n int, tmp *float32)",
 		"is wino.winogradInput for "+t.doc+".")
@@ -115,10 +124,7 @@ func (e *avx) winogradInput(t winoTile) {
 		e.SHLQ(operand.Imm(2), at)
 		for col := range t.inputs {
 			outside, next := e.label("outside"), e.label("col")
-			e.CMPQ(e.memArg("left"), operand.Imm(uint64(col)))
-			e.JGT(operand.LabelRef(outside))
-			e.CMPQ(e.memArg("right"), operand.Imm(uint64(col)))
-			e.JLE(operand.LabelRef(outside))
+			e.jumpOutside(col, outside)
 			var d []operand.Op
 			for row := range t.inputs {
 				d = append(d, e.ld(operand.Mem{Base: rows[row], Index: at, Scale: 1}))

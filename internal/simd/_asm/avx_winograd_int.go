@@ -109,10 +109,7 @@ func (e *avx) winogradIntInput(t intTile) {
 	}
 	for col := range t.positions {
 		outside, next := e.label("outside"), e.label("col")
-		e.CMPQ(e.memArg("left"), operand.Imm(uint64(col)))
-		e.JGT(operand.LabelRef(outside))
-		e.CMPQ(e.memArg("right"), operand.Imm(uint64(col)))
-		e.JLE(operand.LabelRef(outside))
+		e.jumpOutside(col, outside)
 		var d []operand.Op
 		for _, row := range rows {
 			x := e.YMM()

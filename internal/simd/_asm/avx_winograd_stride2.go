@@ -30,10 +30,7 @@ func (e *avx) stride2Input() {
 		e.SHLQ(operand.Imm(2), at)
 		for col := range t {
 			outside, next := e.label("outside"), e.label("col")
-			e.CMPQ(e.memArg("left"), operand.Imm(uint64(col)))
-			e.JGT(operand.LabelRef(outside))
-			e.CMPQ(e.memArg("right"), operand.Imm(uint64(col)))
-			e.JLE(operand.LabelRef(outside))
+			e.jumpOutside(col, outside)
 			load := func(i int) operand.Op {
 				e.MOVQ(operand.Mem{Base: rows, Disp: 8 * i}, row)
 				return e.ld(operand.Mem{Base: row, Index: at, Scale: 1})

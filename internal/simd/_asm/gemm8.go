@@ -170,19 +170,7 @@ func gemm8Kernel(c *build.Context, i *isa, m, nz int) {
 		c.LEAQ(operand.Mem{Base: bases[j-1], Index: as, Scale: 4}, bases[j])
 		c.ADDQ(as, bases[j])
 	}
-	c.MOVQ(gemm8Arg(g, "K"), k)
-	c.SUBQ(operand.U8(2), k)
-	c.JLT(operand.LabelRef("tail"))
-	c.Label("loop")
-	step(0)
-	step(1)
-	advance(2)
-	c.SUBQ(operand.U8(2), k)
-	c.JGE(operand.LabelRef("loop"))
-	c.Label("tail")
-	c.ADDQ(operand.U8(2), k)
-	c.JEQ(operand.LabelRef("next"))
-	step(0)
+	gemm8Words(c, g, k, step, advance, "next")
 	advance(1)
 	c.Label("next")
 	c.ADDQ(operand.U8(8), aoff)
@@ -276,6 +264,14 @@ func gemm8Sum(c *build.Context, i *isa, m int) {
 		}
 		c.ADDQ(operand.I32(64*n), b)
 	}
+	gemm8Words(c, g, k, step, advance, "done")
+	c.Label("done")
+	gemm8Sums(c, i, g, k, acc)
+}
+
+// gemm8Words writes the loop over the words of a batch element, two at a time, and jumps to
+// done unless one is left, whose step it writes last.
+func gemm8Words(c *build.Context, g, k reg.Register, step, advance func(n int), done string) {
 	c.MOVQ(gemm8Arg(g, "K"), k)
 	c.SUBQ(operand.U8(2), k)
 	c.JLT(operand.LabelRef("tail"))
@@ -287,10 +283,8 @@ func gemm8Sum(c *build.Context, i *isa, m int) {
 	c.JGE(operand.LabelRef("loop"))
 	c.Label("tail")
 	c.ADDQ(operand.U8(2), k)
-	c.JEQ(operand.LabelRef("done"))
+	c.JEQ(operand.LabelRef(done))
 	step(0)
-	c.Label("done")
-	gemm8Sums(c, i, g, k, acc)
 }
 
 // gemm8Pairs adds the products of a, two numbers of 16 bits in each lane, with the two
