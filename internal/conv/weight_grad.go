@@ -24,8 +24,11 @@ type weightGrad struct {
 	sh, sw       int
 	padT, padL   int
 	cg, kg       int
+	unitPixels   int  // output pixels of a unit
+	uncrowded    bool // x and dy are copied if their pixels crowd the first-level cache
 	copyX        bool
 	copyDY       bool
+	wholeDY      bool // the copy of dy has pixels of all channels of a block, not of those of a call
 	merged       bool // the pixels of a unit are one long row
 	stepH, stepW int  // input rows and pixels between outputs, as the kernel sees them
 	inCols       int  // pixels of a row of x, as the kernel sees it
@@ -43,11 +46,16 @@ type weightGrad struct {
 }
 
 const (
-	unitPixels      = 208      // output pixels of a unit
-	partialMax      = 4 << 20  // floats of all copies of dw that chunks have
-	chunkPixels     = 800      // output pixels of a chunk, at least
-	reduceFloats    = 16 << 10 // floats of dw that a Reduce task adds up
-	channelBlockMax = 128
+	partialMax   = 4 << 20  // floats of all copies of dw that chunks have
+	chunkPixels  = 800      // output pixels of a chunk, at least
+	reduceFloats = 16 << 10 // floats of dw that a Reduce task adds up
+
+	// Output pixels of a unit and channels of a block. With the tiles of AVX2, which
+	// read each number of x more often, a copy of both that crowds no cache pays, the
+	// more so the more channels use it. With those of AVX-512 it was as fast at best.
+	unitPixels, channelBlock         = 208, 128
+	unitPixelsAVX2, channelBlockAVX2 = 128, 256
+	uncopiedChannels                 = 64 // too few channels of the other side for a copy to pay
 )
 
 // directWeightGrad is the algorithm [Direct] of a weight gradient.
@@ -116,7 +124,12 @@ func newWeightGrad(c Conv) *weightGrad {
 		g.h, g.w = c.N*c.H*c.W, 1
 		g.oh, g.ow, g.n = g.h, 1, 1
 	}
-	chunks := g.cutChannels()
+	most := channelBlock
+	g.unitPixels = unitPixels
+	if machine := isa.Planned(); machine.AVX2 && !machine.AVX512 && c.Precision == gemm.FP32 {
+		g.unitPixels, most, g.uncrowded = unitPixelsAVX2, channelBlockAVX2, true
+	}
+	chunks := g.cutChannels(most)
 	g.nz, g.maxM = pairOfPanels(g.kBlocks.size)
 	g.layOut()
 	g.cutPixels()
@@ -124,17 +137,17 @@ func newWeightGrad(c Conv) *weightGrad {
 	return g
 }
 
-// cutChannels chooses the blocks of channels, and returns how many chunks are
+// cutChannels chooses the blocks of at most most channels, and returns how many chunks are
 // worth their partial sums: those pay where there are many pixels to an element
 // of dw; elsewhere tasks get smaller blocks.
-func (g *weightGrad) cutChannels() (chunks int) {
+func (g *weightGrad) cutChannels(most int) (chunks int) {
 	c := &g.conv
 	cBlock, kBlock := g.cg, g.kg
-	if g.cg > channelBlockMax {
-		cBlock = isa.CeilDiv(g.cg, isa.CeilDiv(g.cg, channelBlockMax))
+	if g.cg > most {
+		cBlock = isa.CeilDiv(g.cg, isa.CeilDiv(g.cg, most))
 	}
-	if g.kg > channelBlockMax {
-		kBlock = isa.CeilDiv(isa.CeilDiv(g.kg, isa.CeilDiv(g.kg, channelBlockMax)), isa.PanelWidth) * isa.PanelWidth
+	if g.kg > most {
+		kBlock = isa.CeilDiv(isa.CeilDiv(g.kg, isa.CeilDiv(g.kg, most)), isa.PanelWidth) * isa.PanelWidth
 	}
 	pixels := c.N * c.OutH() * c.OutW()
 	blocks := func() int { return c.Groups * isa.CeilDiv(g.cg, cBlock) * isa.CeilDiv(g.kg, kBlock) }
@@ -158,10 +171,19 @@ func (g *weightGrad) layOut() {
 	// the end of dy are copied in any case.
 	g.copyX = !inside || (c.R == 1 && g.sh > 1) || (c.S == 1 && g.sw > 1) || c.C%1024 == 0 || half
 	g.copyDY = half || g.kg%isa.PanelWidth != 0 || c.K%1024 == 0 || (c.R*c.S > 1 && c.K%512 == 0)
+	if g.uncrowded {
+		taps := c.R * c.S
+		g.copyX = g.copyX || taps*g.kBlocks.size > uncopiedChannels && crowds(g.unitPixels, c.C)
+		g.copyDY = g.copyDY || taps*g.cBlocks.size > uncopiedChannels && crowds(g.unitPixels, c.K)
+		g.wholeDY = g.copyDY
+	}
 	g.stepH, g.stepW, g.inCols = g.sh, g.sw, g.w
 	g.xPitch, g.yPitch = c.C, c.K
 	if g.copyX {
 		g.xPitch = g.cBlocks.size
+		if g.uncrowded && crowds(g.unitPixels, g.xPitch) {
+			g.xPitch += isa.PanelWidth
+		}
 		if c.R == 1 {
 			g.stepH = 1
 		}
@@ -172,6 +194,12 @@ func (g *weightGrad) layOut() {
 	}
 	if g.copyDY {
 		g.yPitch = g.nz * isa.PanelWidth
+	}
+	if g.wholeDY {
+		g.yPitch = isa.CeilDiv(g.kBlocks.size, isa.PanelWidth) * isa.PanelWidth
+		if crowds(g.unitPixels, g.yPitch) {
+			g.yPitch += isa.PanelWidth
+		}
 	}
 	g.merged = c.R == 1 && c.S == 1 && g.stepH == 1 && g.stepW == 1 && g.inCols == g.ow && (!half || c.unpadded1x1())
 	g.kStep = g.stepW * g.xPitch
@@ -185,16 +213,16 @@ func (g *weightGrad) cutPixels() {
 	c := &g.conv
 	// Enough pixels to make up for the trips of dw to the registers and back, and
 	// few enough for the nz panels of dy to stay in the first-level cache.
-	rows := min(g.oh, max(1, unitPixels/g.ow))
+	rows := min(g.oh, max(1, g.unitPixels/g.ow))
 	g.rowBlocks = newBlocks(g.oh, isa.CeilDiv(g.oh, isa.CeilDiv(g.oh, rows)))
 	g.imageBlocks = newBlocks(g.n, 1)
 	if g.rowBlocks.count == 1 {
-		g.imageBlocks = newBlocks(g.n, min(g.n, max(1, unitPixels/(g.oh*g.ow))))
+		g.imageBlocks = newBlocks(g.n, min(g.n, max(1, g.unitPixels/(g.oh*g.ow))))
 	}
 	g.units = g.rowBlocks.count * g.imageBlocks.count
 	g.inRows = (g.rowBlocks.size-1)*g.stepH + (c.R-1)*c.DilH + 1
 	g.groupPitch = g.nz * isa.PanelWidth
-	if g.copyDY {
+	if g.copyDY && !g.wholeDY {
 		g.groupPitch = g.yWords(g.unitRows()) * g.yPitch
 	}
 	rowPitch := g.inCols * g.xPitch
@@ -234,8 +262,11 @@ func (g *weightGrad) scratchX() int {
 }
 
 func (g *weightGrad) scratchDY() int {
-	if !g.copyDY {
+	switch {
+	case !g.copyDY:
 		return 0
+	case g.wholeDY:
+		return g.unitRows() * g.ow * g.yPitch
 	}
 	return isa.CeilDiv(isa.CeilDiv(g.kBlocks.size, isa.PanelWidth), g.nz) * g.groupPitch
 }
@@ -371,10 +402,14 @@ func (t *weightGradTask) copyInput(xs, x []float32, n0, n1, oy0, oy1 int) {
 }
 
 // packDY lays kn channels of px pixels of dy out as groups of nz panels,
-// [group][pixel][nz*16], zero at the end of the last.
+// [group][pixel][nz*16], zero at the end of the last, or as they are, if wholeDY.
 func (g *weightGrad) packDY(dst, src []float32, px, kn int) {
 	if g.conv.Precision != gemm.FP32 {
 		g.pairDY(dst, src, px, kn)
+		return
+	}
+	if g.wholeDY {
+		copyPixels(dst, src, px, kn, g.yPitch, g.conv.K, 0)
 		return
 	}
 	for k := 0; k < kn; k += g.yPitch {
