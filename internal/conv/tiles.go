@@ -68,6 +68,15 @@ func tileCost(m, nz int) float64 {
 // the second level unless all stay in the first.
 func crowds(rows, pitch int) bool { return isa.Planned().Core.Crowds(rows, 4*pitch) }
 
+// apart returns the pitch, of at least the given one, for a copy of rows that does not
+// crowd the cache.
+func apart(rows, pitch int) int {
+	if crowds(rows, pitch) {
+		return pitch + isa.PanelWidth
+	}
+	return pitch
+}
+
 // splitCost is tileCost of n rows in tiles of at most most.
 func splitCost(n, most, nz int) (cost float64) {
 	for _, t := range split(n, most) {

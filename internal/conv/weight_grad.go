@@ -24,8 +24,8 @@ type weightGrad struct {
 	sh, sw       int
 	padT, padL   int
 	cg, kg       int
-	unitPixels   int  // output pixels of a unit
-	uncrowded    bool // x and dy are copied if their pixels crowd the first-level cache
+	unitPixels   int  // output pixels of a unit, at most
+	uncrowded    bool // x and dy are copied where their pixels crowd the first-level cache
 	copyX        bool
 	copyDY       bool
 	wholeDY      bool // the copy of dy has pixels of all channels of a block, not of those of a call
@@ -137,9 +137,9 @@ func newWeightGrad(c Conv) *weightGrad {
 	return g
 }
 
-// cutChannels chooses the blocks of at most most channels, and returns how many chunks are
-// worth their partial sums: those pay where there are many pixels to an element
-// of dw; elsewhere tasks get smaller blocks.
+// cutChannels chooses the blocks of channels, of at most most, and returns how
+// many chunks are worth their partial sums: those pay where there are many pixels
+// to an element of dw; elsewhere tasks get smaller blocks.
 func (g *weightGrad) cutChannels(most int) (chunks int) {
 	c := &g.conv
 	cBlock, kBlock := g.cg, g.kg
@@ -181,8 +181,8 @@ func (g *weightGrad) layOut() {
 	g.xPitch, g.yPitch = c.C, c.K
 	if g.copyX {
 		g.xPitch = g.cBlocks.size
-		if g.uncrowded && crowds(g.unitPixels, g.xPitch) {
-			g.xPitch += isa.PanelWidth
+		if g.uncrowded {
+			g.xPitch = apart(g.unitPixels, g.xPitch)
 		}
 		if c.R == 1 {
 			g.stepH = 1
@@ -196,10 +196,7 @@ func (g *weightGrad) layOut() {
 		g.yPitch = g.nz * isa.PanelWidth
 	}
 	if g.wholeDY {
-		g.yPitch = isa.CeilDiv(g.kBlocks.size, isa.PanelWidth) * isa.PanelWidth
-		if crowds(g.unitPixels, g.yPitch) {
-			g.yPitch += isa.PanelWidth
-		}
+		g.yPitch = apart(g.unitPixels, isa.CeilDiv(g.kBlocks.size, isa.PanelWidth)*isa.PanelWidth)
 	}
 	g.merged = c.R == 1 && c.S == 1 && g.stepH == 1 && g.stepW == 1 && g.inCols == g.ow && (!half || c.unpadded1x1())
 	g.kStep = g.stepW * g.xPitch

@@ -95,10 +95,7 @@ func (f *winogradShape) blockPanels(tiles int) int {
 // setBlocks gives each task the given numbers of tiles and panels.
 func (f *winogradShape) setBlocks(tiles, panels int) {
 	f.tileBlocks, f.panelBlocks = newBlocks(f.tiles, tiles), newBlocks(f.panels, panels)
-	f.pitch = f.depth
-	if crowds(min(tiles, f.maxM), f.pitch) {
-		f.pitch += isa.PanelWidth
-	}
+	f.pitch = apart(min(tiles, f.maxM), f.depth)
 	f.vPos, f.mPos = padded(tiles*f.pitch), padded(tiles*f.nz*isa.PanelWidth)
 }
 
